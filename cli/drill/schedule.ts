@@ -22,19 +22,16 @@ export function register(group: Command): void {
     .option('--hours <from-to>', 'of the day in UTC, within which it begins, such as 8-15', hoursOf, [0, 24])
     .requiredOption(...why)
     .action(async (kind: string, options: Which & { every: number; hours: Hours }, command: Command) => {
-      const { json, site: of = null, ...said } = options;
-      printAsked(
-        json,
-        await callTwo(command, drill.schedule, { kind: kindOf(kind), site: of, ...said }),
-        text,
-      );
+      const { json, site: of, ...said } = options;
+      const wanted = { ...said, kind: kindOf(kind), site: of ?? null };
+      printAsked(json, await callTwo(command, drill.schedule, wanted), text);
     });
 
   commandFor(group, drill.unschedule, '<kind>')
     .option(...site)
     .requiredOption(...why)
-    .action(async (kind: string, { json, site: of = null, reason }: Which, command: Command) => {
-      const all = await call(command, drill.unschedule, { kind: kindOf(kind), site: of, reason });
+    .action(async (kind: string, { json, site: of, reason }: Which, command: Command) => {
+      const all = await call(command, drill.unschedule, { kind: kindOf(kind), site: of ?? null, reason });
       print(json, all, () => text(all));
     });
 
