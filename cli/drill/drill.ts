@@ -12,6 +12,7 @@ import { call, here } from '../operate.ts';
 import { commandFor, type Json, minuteOf, since, textOf } from '../option.ts';
 import { register as registerSchedules } from './schedule.ts';
 
+type Bad = Json & { reason: string; image?: string; service?: string };
 type Pick = Json & { reason: string; pick?: string };
 
 export function register(group: Command): void {
@@ -23,6 +24,19 @@ export function register(group: Command): void {
       print(json, begun, () =>
         harmless(
           `drill ${begun.plan} of ${begun.name} begins; 'bootwave recovery plans' shows how far it is`,
+        ),
+      );
+    });
+
+  commandFor(group, drill.rollback, '<node>')
+    .option('--image <version>', 'an image that is meant to fail')
+    .option('--service <name:version>', 'in its place: a version of a service that is')
+    .requiredOption('--reason <text>', 'why; it is kept for ever')
+    .action(async (node: string, { json, ...said }: Bad, command: Command) => {
+      const begun = await call(command, drill.rollback, { node, ...said });
+      print(json, begun, () =>
+        harmless(
+          `drill ${begun.drill} of ${begun.name} begins; 'bootwave rollout show ${begun.rollout}' shows how far it is`,
         ),
       );
     });
@@ -49,7 +63,7 @@ export function register(group: Command): void {
       unchanged: 'nothing was put on record',
     });
     // What it has to be is declared, and the server holds it against that.
-    const report = jsonIn(text) as Report & { kind: 'restore' };
+    const report = jsonIn(text) as Report & { kind: 'restore'; site: null };
     const one = await call(command, drill.note, { report });
     print(json, one, () => shownText(one, one.drill));
   });

@@ -8,8 +8,12 @@ import type { NodeRecord } from '../fleet/record.ts';
 import { PLANS, type Plan } from './plans.ts';
 
 /** Why it can be in none; null: it can. */
-export function barred({ id, identity }: NodeRecord, { decisions }: Fleet): string | null {
-  if (identity.ekDigest === null) return 'without a TPM it cannot show that it was wiped';
+export function barred(record: NodeRecord, fleet: Fleet): string | null {
+  if (record.identity.ekDigest === null) return 'without a TPM it cannot show that it was wiped';
+  return incidentWhy(record, fleet);
+}
+
+export function incidentWhy({ id }: NodeRecord, { decisions }: Fleet): string | null {
   const incident = decisions.incidents.of(id);
   return incident === undefined || isOver(incident) ? null : `incident ${incident.number} is under way`;
 }

@@ -8,6 +8,7 @@ import { beginPlan } from './begin.ts';
 import { pick } from './pick.ts';
 import { PLANS } from './plans.ts';
 import { REPORTS } from './reports.ts';
+import { concludeRollbacks } from './rollbacks.ts';
 import { type Due, dueOf, SCHEDULES, type Schedule } from './schedule.ts';
 
 export const DRILLER = 'drills';
@@ -24,7 +25,7 @@ export type DrillsOptions = {
 
 /** Runs until the signal aborts. Never rejects. */
 export function startDrills(options: DrillsOptions): Promise<void> {
-  const { fleet, log, signal, every = 60_000 } = options;
+  const { fleet, log, signal, every = 20_000 } = options;
   const look = drillsLook(options);
   return keepLooking({ redis: fleet.redis, name: DRILLER, every, log, signal }, look);
 }
@@ -63,12 +64,14 @@ export function drillsLook({
     log.warn({ code, kind, site, reason }, 'a drill that is due does not begin');
   };
   return async () => {
+    await concludeRollbacks(fleet, log, { actor: DRILLER, at: now() });
     for (const { name, value, by, reason, due } of await schedulesOf(fleet, now())) {
       if (signal.aborted) return;
       if (due.overdue)
         tell(name, 'DRILL_OVERDUE', value, 'none has gone well for twice as long as it should be');
       else told.delete(`${name} DRILL_OVERDUE`);
-      if (!due.now || value.kind !== 'recovery' || value.site === null) continue;
+      // Restores have none: the private key that they need is on no server.
+      if (!due.now || value.site === null) continue;
       const picked = await pick(fleet, paths, value.site, now()).catch((error: unknown) => ({
         why: messageOf(error),
       }));

@@ -1,11 +1,11 @@
 /** Which drills begin by themselves, as people decided it, and when the next one is due. Pure, but for the shelf. */
 import { z } from 'zod';
 import { Shelf, type Shelved } from '../fleet/decisions/shelf.ts';
-import { DRILLS, type DrillKind, EVERY, type Report } from './report.ts';
+import { EVERY, type Report, SCHEDULED } from './report.ts';
 
 const scheduleSchema = z.strictObject({
-  kind: z.enum(DRILLS),
-  /** Null: the whole fleet. */
+  kind: z.enum(SCHEDULED),
+  /** Null: the whole fleet; of restores, and of nothing else. */
   site: z.string().nullable(),
   /** Milliseconds from the start of one to that of the next. */
   every: z.int().min(EVERY.least).max(EVERY.most),
@@ -17,8 +17,7 @@ export type Schedule = z.infer<typeof scheduleSchema>;
 export const SCHEDULES = new Shelf<Schedule>('drill-schedule', scheduleSchema);
 
 /** Names of sites have no `@`. */
-export const nameOf = ({ kind, site }: { kind: DrillKind; site: string | null }): string =>
-  `${kind}@${site ?? ''}`;
+export const nameOf = ({ kind, site }: Pick<Schedule, 'kind' | 'site'>): string => `${kind}@${site ?? ''}`;
 
 export type Due = {
   /** Milliseconds since the epoch from which on one is due. */

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { DRILLS, EVERY, reportSchema } from '../../recovery/report.ts';
-import { file, moment, nodeWord, nothing, reason, siteName, typed } from '../input.ts';
+import { DRILLS, EVERY, reportSchema, SCHEDULED } from '../../recovery/report.ts';
+import { file, moment, nodeWord, nothing, reason, serviceWord, siteName, typed, version } from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
 import type { DrillShown } from './acts.ts';
 import type { Begun } from './recovery.ts';
+import type { BegunRollback } from './rollback.ts';
 import type { ScheduleShown } from './schedule.ts';
 
 export const recovery = operation({
@@ -19,6 +20,20 @@ export const recovery = operation({
     }),
   result: typed<Begun>(),
   act: async () => (await import('./recovery.ts')).begin,
+});
+
+export const rollback = operation({
+  name: 'drill rollback',
+  help: 'move one node to a version that is meant to fail, to see that it comes back by itself and how long each step takes',
+  who: CORE,
+  nodes: ['node'],
+  input: z
+    .strictObject({ node: nodeWord, image: version.optional(), service: serviceWord.optional(), reason })
+    .refine(({ image, service }) => (image === undefined) !== (service === undefined), {
+      error: 'takes an image, or a version of a service, that is meant to fail',
+    }),
+  result: typed<BegunRollback>(),
+  act: async () => (await import('./rollback.ts')).begin,
 });
 
 export const restore = operation({
@@ -44,7 +59,7 @@ export const note = operation({
   name: 'drill note',
   help: 'put the report of a restore that was drilled elsewhere on record',
   who: CORE,
-  input: z.strictObject({ report: reportSchema.extend({ kind: z.literal('restore') }) }),
+  input: z.strictObject({ report: reportSchema.extend({ kind: z.literal('restore'), site: z.null() }) }),
   result: typed<DrillShown>(),
   act: async () => (await import('./acts.ts')).note,
 });
@@ -69,7 +84,7 @@ export const show = operation({
 
 /** Of a schedule: of a site, or, as the restores of all of it are, of none. */
 const which = z
-  .strictObject({ kind: z.enum(['recovery', 'restore']), site: siteName.nullable(), reason })
+  .strictObject({ kind: z.enum(SCHEDULED), site: siteName.nullable(), reason })
   .refine(({ kind, site }) => (kind === 'restore') === (site === null), {
     error: 'takes a site, but for restores, which are of the whole fleet',
   });

@@ -4,11 +4,12 @@ import test, { type ExecutionContext } from 'ava';
 import { checkDrills } from '../../../orchestrator/doctor/drills.ts';
 import type { IncidentStep } from '../../../orchestrator/fleet/decisions/incidents.ts';
 import { Book } from '../../../orchestrator/power/book.ts';
+import { beginPlan } from '../../../orchestrator/recovery/begin.ts';
 import { setRules } from '../../../orchestrator/recovery/guard.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import { drillsLook, schedulesOf } from '../../../orchestrator/recovery/keep-drills.ts';
 import { lookAtPlans } from '../../../orchestrator/recovery/keep-plans.ts';
-import { PLANS } from '../../../orchestrator/recovery/plans.ts';
+import { endPlan, PLANS } from '../../../orchestrator/recovery/plans.ts';
 import { REPORTS } from '../../../orchestrator/recovery/reports.ts';
 import { nameOf, SCHEDULES } from '../../../orchestrator/recovery/schedule.ts';
 import { signalled } from '../../../orchestrator/recovery/signalled.ts';
@@ -44,6 +45,7 @@ async function site(t: ExecutionContext) {
   const carry = () => lookAtPlans({ fleet, log, signal, now: () => now });
   const drills = async () =>
     (await PLANS.list(fleet))
+      .filter(({ value }) => value.kind === 'drill')
       .sort((a, b) => a.value.startedAt - b.value.startedAt)
       .map(({ value }) => ids.indexOf(value.nodes[0]!.id));
   const move = (id: string, step: IncidentStep, reason = 'seen') => {
@@ -115,6 +117,12 @@ test('none begins while a rollout is there, the automation stands still, nobody 
   await begin();
   t.regex(String(why()), /nobody has said that machines of site default may be wiped/);
   await fleet.sites.set('default', { recovery: 'wipe' }, by);
+  const records = await fleet.nodes.getMany([ids[0]!]);
+  const other = { kind: 'plan' as const, site: 'default', atOnce: 1, records, reason: 'a delivery' };
+  const { plan } = await beginPlan(fleet, other, { ...by, at: now() });
+  await begin();
+  t.is(why(), `plan ${plan} is under way at default`);
+  await endPlan(fleet, plan, 'over', { ...by, at: now() });
   for (const id of ids) await book.remove(id);
   await begin();
   t.regex(String(why()), /has no BMC/);
@@ -133,7 +141,7 @@ test('none begins while a rollout is there, the automation stands still, nobody 
 });
 
 test('no node is taken that is the only one with a service, or that may keep state', async (t) => {
-  const { begin, drills, schedule, why, release, order, ids } = await site(t);
+  const { begin, drills, schedule, why, release, order, ids, redis, now } = await site(t);
   await schedule();
   await release('db:1', { state: { path: '/var/lib/db', bytes: 2 ** 20 } } as never);
   await release('dns:1');
@@ -143,8 +151,12 @@ test('no node is taken that is the only one with a service, or that may keep sta
   await begin();
   t.regex(String(why()), /db may keep state on its disk/);
   t.regex(String(why()), /nobody else at default runs dns/);
-  t.deepEqual(await drills(), []);
   await order(ids[1]!, ['dns:1']);
+  await redis.zadd('{bootwave}:seen', 1, ids[1]!);
+  await begin();
+  t.regex(String(why()), /is not well/);
+  t.deepEqual(await drills(), []);
+  await redis.zadd('{bootwave}:seen', now(), ids[1]!);
   await begin();
   t.deepEqual(await drills(), [1]);
 });
