@@ -18,6 +18,7 @@ import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import type { Breaker } from '../recovery/breaker.ts';
+import { startDrills } from '../recovery/keep-drills.ts';
 import { startPlans } from '../recovery/keep-plans.ts';
 import { startRecovery } from '../recovery/run.ts';
 import type { Watch } from '../recovery/watch.ts';
@@ -118,6 +119,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
   const plans = startPlans({ fleet, log, signal });
+  const drills = startDrills({ fleet, paths, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
@@ -137,6 +139,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       power,
       recovery,
       plans,
+      drills,
       usage,
       flows,
       seals,

@@ -61,6 +61,7 @@ test('what is no report of a restore, and what claims to be of tomorrow, is refu
     'INPUT_INVALID',
     'of these the server knows itself',
   );
+  t.is((await note(reportOf({ site: 'munich' }))).code, 'INPUT_INVALID');
   t.is((await note({ ...reportOf(), more: 1 })).code, 'INPUT_INVALID');
   t.is((await note(reportOf({ endedAt: Date.now() + 60 * MINUTE }))).code, 'DRILL_TIMES');
   t.is((await note(reportOf({ startedAt: 3 }))).code, 'DRILL_TIMES');

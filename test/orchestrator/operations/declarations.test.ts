@@ -30,7 +30,7 @@ const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
-  ...['recovery', 'note'].map((word) => `drill ${word}`),
+  ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
   ...['service capacity set', 'service capacity remove'],
   ...['profile learn', 'profile set', 'profile remove'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
@@ -198,7 +198,10 @@ test('what takes two people, what needs no server, what is never asked for from 
     CATALOGUE.filter(fits).map(({ name }) => name);
   t.deepEqual(
     names(({ fourEyes }) => fourEyes !== undefined),
-    ['site set', 'ban lift', 'recovery resume', 'recovery set', 'recovery start', 'break-glass'],
+    [
+      ...['site set', 'ban lift', 'recovery resume', 'recovery set', 'recovery start'],
+      ...['drill schedule', 'break-glass'],
+    ],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[
