@@ -59,6 +59,8 @@ export type Trip = {
 };
 
 export type World = {
+  /** When members were heard as they say, milliseconds since the epoch. */
+  at: number;
   alarms: readonly Alarm[];
   members: readonly Member[];
   resumed: readonly Resumed[];
@@ -170,13 +172,38 @@ const SILENT = 15 * MINUTE;
 
 /** Nodes that fell silent together: no restart mends a switch. */
 function silence({ alarms, members }: World): Found[] {
+  const silent = alarms.filter((one) => one.signal === 'silent' && !isOver(one));
+  return placesOf(
+    silent.map(({ node }) => node),
+    members,
+  );
+}
+
+/** Where repairs of silent nodes wait, also where none has an incident: none is opened for silence that is explained. */
+export function silentPlaces(world: World): Trip[] {
+  const silent = world.members.filter(({ id }) => !isSpoken(world, id)).map(({ id }) => id);
+  return placesOf(silent, world.members)
+    .filter(({ nodes }) => nodes.length > 1)
+    .map((found) => ({ ...NOWHERE, ...found, code: 'silence', act: 'repair' }));
+}
+
+/** A person let repairs go on there after it fell silent. */
+export function isSpoken({ at, members, resumed }: Omit<World, 'alarms' | 'rules'>, node: string): boolean {
+  const member = members.find(({ id }) => id === node);
+  return resumed.some(
+    ({ site, repair }) =>
+      member !== undefined && (site === null || site === member.site) && repair >= at - member.quiet,
+  );
+}
+
+function placesOf(nodes: readonly string[], members: readonly Member[]): Found[] {
   const found = new Map<string, Found>();
   const covered = new Set<string>();
   const names = new Map(members.map(({ id, name }) => [id, name]));
-  for (const alarm of alarms.filter((one) => one.signal === 'silent' && !isOver(one))) {
+  for (const node of nodes) {
     // Those of one place are found together.
-    if (covered.has(alarm.node)) continue;
-    const shared = silentWith(alarm.node, members);
+    if (covered.has(node)) continue;
+    const shared = silentWith(node, members);
     if (shared === null) continue;
     const { place, why, ids } = shared;
     for (const id of ids) covered.add(id);
@@ -193,10 +220,11 @@ export function silentWith(
   node: string,
   members: readonly Member[],
 ): { place: Pick<Found, 'site' | 'rack'>; why: string; ids: string[] } | null {
+  const member = members.find(({ id }) => id === node);
+  const silent = Math.min(SILENT, member?.silent ?? SILENT);
+  if (member === undefined || member.quiet < silent) return null;
   const peers = members.map(({ id, site, rack, quiet }): Peer => ({ id, site, rack, quiet, changed: false }));
-  const suspect = peers.find(({ id }) => id === node);
-  const silent = Math.min(SILENT, members.find(({ id }) => id === node)?.silent ?? SILENT);
-  if (suspect === undefined || suspect.quiet < silent) return null;
+  const suspect = peers[members.indexOf(member)]!;
   const verdict = silenceOf(suspect, peers, { silent });
   if (verdict.verdict === 'alone') return null;
   const cause = verdict.verdict === 'wait' ? verdict.place : verdict.cause;

@@ -8,9 +8,11 @@ import { type Minimum, minimumsOf, neededWhy, type Runner } from '../services/ca
 import { fleetUsage } from '../usage/fleet.ts';
 import {
   type Act,
+  isSpoken,
   liftOf,
   type Member,
   type Resumed,
+  silentPlaces,
   silentWith,
   type Trip,
   tripFor,
@@ -92,6 +94,12 @@ export class Guard {
     return act === 'repair' ? (this.silentWith(node) ?? this.needed(node)) : null;
   }
 
+  /** All that stands still, for people: with what is silent together, which no incident tells. */
+  get shown(): Trip[] {
+    const known = new Set(this.trips.map(({ why }) => why));
+    return [...this.trips, ...silentPlaces(this.world).filter(({ why }) => !known.has(why))];
+  }
+
   isMember(node: string): boolean {
     return this.#byId.has(node);
   }
@@ -101,8 +109,12 @@ export class Guard {
     return neededWhy(node, this.minimums, this.runners, away);
   }
 
-  /** What explains that it is silent together with others: that is no signal about the node. Null: nothing does. */
+  /**
+   * What explains that it is silent together with others: that is no signal about the node. Null: nothing does, or a person said that it
+   * is the nodes.
+   */
   silentWith(node: string): string | null {
+    if (isSpoken(this.world, node)) return null;
     const known = this.#shared.get(node);
     if (known !== undefined) return known;
     const shared = silentWith(node, this.world.members);
@@ -145,6 +157,6 @@ export async function readGuard(fleet: Fleet, now: number, heardAt: HeardAt = ()
     const services = [...new Set((runs ?? wanted).map(({ name }) => name))];
     return well.has(id) && services.length > 0 ? [{ id, site, services }] : [];
   });
-  const world = { members, rules, resumed: resumed.map(({ value }) => value) };
+  const world = { at: now, members, rules, resumed: resumed.map(({ value }) => value) };
   return new Guard({ ...world, alarms: fleet.decisions.incidents.all }, { minimums, runners });
 }

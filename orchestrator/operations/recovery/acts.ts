@@ -13,9 +13,9 @@ export type BreakerShown = {
 };
 
 export async function show(_: object, { fleet, by }: Acting): Promise<BreakerShown> {
-  const { trips, world, minimums, runners } = await readGuard(fleet, by.at);
+  const { shown, world, minimums, runners } = await readGuard(fleet, by.at);
   return {
-    trips: trips.map((trip) => ({ ...trip, lift: liftOf(trip) })),
+    trips: shown.map((trip) => ({ ...trip, lift: liftOf(trip) })),
     ...{ rules: world.rules, capacity: standOf(minimums, runners) },
   };
 }

@@ -4,6 +4,7 @@ import {
   type Alarm,
   liftOf,
   type Member,
+  silentPlaces,
   silentWith,
   tripFor,
   tripsOf,
@@ -39,7 +40,7 @@ const world = (
   members: readonly Member[] = fleet(100),
   more: Partial<World> = {},
 ): World => ({
-  ...{ alarms, members, resumed: [], rules: USUAL },
+  ...{ at: NOON, alarms, members, resumed: [], rules: USUAL },
   ...more,
 });
 const codes = (of: World) => [...new Set(tripsOf(of).map(({ code, act }) => `${code} ${act}`))];
@@ -177,6 +178,14 @@ test('a rack that fell silent as a whole is a switch: nobody is restarted there,
   const alone = members.map((one, i) => ({ ...one, quiet: i === 0 ? one.quiet : 1000 }));
   t.is(silentWith('n0', alone), null);
   t.deepEqual(tripsOf(world(alarms, alone)), []);
+  const said = (repair: number) =>
+    silentPlaces(world([], members, { resumed: [{ site: 'par', repair, wipe: 0 }] }));
+  t.like(
+    said(NOON - 41 * MINUTE),
+    { length: 1, 0: { rack: 'r0', nodes: ['n0', 'n1', 'n2'] } },
+    'and is shown',
+  );
+  t.deepEqual(said(NOON - 40 * MINUTE), [], 'a person has seen it');
   const dark = members.map((one) => ({ ...one, quiet: 40 * MINUTE }));
   t.like(tripsOf(world(alarms, dark)), { length: 1, 0: { site: null, rack: null } }, 'our own uplink');
 });

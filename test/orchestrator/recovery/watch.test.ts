@@ -5,7 +5,7 @@ import type { Reattestation } from '../../../bootserver/directory.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { Policy } from '../../../orchestrator/fleet/site.ts';
-import { readGuard } from '../../../orchestrator/recovery/guard.ts';
+import { readGuard, resume } from '../../../orchestrator/recovery/guard.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import { rewriteNode } from '../../attack/redis/server.ts';
@@ -148,15 +148,23 @@ test('silence, illness and missing quotes last until they count; a node that is 
 });
 
 test('where silence counts sooner, nodes that fell silent together are found sooner', async (t) => {
-  const { fleet, member, clock } = await world(t, { signals: { silent: { minutes: 3 } } });
+  const { fleet, member, beat, clock } = await world(t, { signals: { silent: { minutes: 3 } } });
   const id = await member(1);
   await member(2);
   const why = async (minutes: number) =>
     (await readGuard(fleet, clock.now + minutes * MINUTE)).stopped(id, 'repair');
   t.is(await why(2), null, 'not repaired yet');
   t.truthy(await why(4));
+  clock.now += 4 * MINUTE;
+  await resume(fleet, { site: 'default', wipes: false }, { ...BY, at: clock.now, reason: 'it is them' });
+  t.is(await why(0), null, 'a person said that it is the nodes');
+  clock.now += MINUTE;
+  await beat(1);
+  await beat(2);
+  clock.now += 5 * MINUTE;
+  t.truthy(await why(0), 'the next silence is another one');
   await fleet.sites.set('default', { signals: {} }, BY);
-  t.is(await why(4), null);
+  t.is(await why(0), null);
   t.truthy(await why(20));
 });
 
