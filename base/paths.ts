@@ -17,6 +17,8 @@ export type DataPaths = {
   redis: string;
   /** How BMCs are reached, a file for each site, encrypted. */
   power: string;
+  /** What the consoles of nodes showed to people. */
+  consoles: string;
   /** What nodes told about what their services have sent: 30 days. */
   flows: string;
   /** The boot server's own durable state: DHCP leases. */
@@ -34,6 +36,7 @@ export function dataPaths(root: string = process.env.BOOTWAVE_DATA ?? '/var/lib/
     loaders: join(root, 'loaders'),
     redis: join(root, 'redis'),
     power: join(root, 'power'),
+    consoles: join(root, 'consoles'),
     flows: join(root, 'flows'),
     bootserver: join(root, 'bootserver'),
   };

@@ -7,6 +7,9 @@ import { ask, socketOf } from '../orchestrator/operations/client.ts';
 import type { Operation } from '../orchestrator/operations/operation.ts';
 import { harmless, pathsOf } from './context.ts';
 
+/** What a person sees of an operation that carries bytes. */
+export type Opened = NonNullable<Caller['onOpened']>;
+
 type Global = { as?: string; server?: string; root?: string };
 
 const RENEW = 'bootwave: the CA of your certificate is on its way out: have an admin give you another';
@@ -25,14 +28,26 @@ export async function call<I, R>(
 ): Promise<R> {
   if (operation.offline !== undefined && globals(command).server === undefined)
     return (await here(command, operation, input)) as R;
-  const answered = await answer(command, operation, input, read);
+  const answered = await answer(command, operation, input, { onSign: (text) => onSign(text, read) });
+  if ('result' in answered) return answered.result as R;
+  throw new Error(`${operation.name} takes two people`);
+}
+
+/** Done by the running server, with bytes both ways meanwhile. */
+export async function callOpen<I, R>(
+  command: Command,
+  operation: Operation<I, R>,
+  input: I,
+  onOpened: Opened,
+): Promise<R> {
+  const answered = await answer(command, operation, input, { onOpened });
   if ('result' in answered) return answered.result as R;
   throw new Error(`${operation.name} takes two people`);
 }
 
 /** An operation that needs two people: the waiting request, or the result if nobody needs to be asked. */
 export async function callTwo<I, R>(command: Command, operation: Operation<I, R>, input: I) {
-  return (await answer(command, operation, input)) as
+  return (await answer(command, operation, input, { onSign: (text) => onSign(text) })) as
     | { result: R }
     | { waits: { id: string; expires: number }; shown: object };
 }
@@ -42,12 +57,12 @@ async function answer<I, R>(
   command: Command,
   operation: Operation<I, R>,
   input: I,
-  read?: string,
+  hooks: Pick<Caller, 'onSign' | 'onOpened'>,
 ): Promise<Answered> {
   const words = globals(command);
   const { as, server } = words;
   const credential = as === undefined ? null : await credentialIn(as);
-  const caller: Caller = { credential, onRenew, onSign: (text) => onSign(text, read) };
+  const caller: Caller = { credential, onRenew, ...hooks };
   const way: Way = server === undefined ? socketOf(pathsOf(command)) : await remote(words, server);
   return ask(way, caller, operation.name, input);
 }
@@ -99,7 +114,7 @@ async function remote({ as, root }: Global, url: string): Promise<Way> {
   return remoteWay({ url, as, root });
 }
 
-function onSign(text: string, read: string | undefined): void {
+function onSign(text: string, read?: string): void {
   if (read !== undefined && text !== read)
     throw new BootwaveError({
       code: 'REQUEST_SIGNATURE',

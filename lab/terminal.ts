@@ -2,15 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { BootwaveError } from '../base/error.ts';
+import { onKeys } from '../base/keyboard.ts';
 
-/** Ctrl-], as telnet has it: no boot menu uses it. */
-const LEAVE = 0x1d;
 /** Bytes of what came before, so that a screen at rest shows something. */
 const CONTEXT = 4096;
 
 /** Resolves when the person leaves with Ctrl-] or the node goes off. */
 export async function attachTerminal(socketPath: string, logPath: string): Promise<'left' | 'off'> {
-  const { stdin, stdout } = process;
+  const { stdout } = process;
   const before = await readFile(logPath).catch(() => Buffer.alloc(0));
   const socket = connect(socketPath);
   const end = Promise.withResolvers<'left' | 'off'>();
@@ -27,18 +26,14 @@ export async function attachTerminal(socketPath: string, logPath: string): Promi
   socket.on('close', () => end.resolve('off'));
   socket.on('connect', () => stdout.write(before.subarray(-CONTEXT)));
   socket.on('data', (bytes) => stdout.write(bytes));
-  const type = (bytes: Buffer) => {
-    if (bytes.includes(LEAVE)) end.resolve('left');
-    else socket.write(bytes);
-  };
-  if (stdin.isTTY) stdin.setRawMode(true);
-  stdin.on('data', type);
+  const undo = onKeys(
+    (bytes) => socket.write(bytes),
+    () => end.resolve('left'),
+  );
   try {
     return await end.promise;
   } finally {
-    stdin.off('data', type);
-    if (stdin.isTTY) stdin.setRawMode(false);
-    stdin.pause();
+    undo();
     socket.destroy();
   }
 }

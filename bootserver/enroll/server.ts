@@ -232,6 +232,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     return defined({
       ...{ interval, images, attest, renew: tainted ? renew : undefined },
       secrets: changed === 0 ? undefined : changed,
+      hardware: true,
     });
   });
   const forSecrets = new SecretsDialogue({ directory, secureBootKeys, now, secrets, shown: () => shown });

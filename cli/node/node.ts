@@ -12,6 +12,7 @@ import { commandFor, type Json, untilStopped } from '../option.ts';
 import { nodeUsage as usage } from '../usage/usage.ts';
 import { register as bmc } from './bmc.ts';
 import { seenText, testText } from './bmc-text.ts';
+import { register as sit } from './console.ts';
 import { register as expect } from './expect.ts';
 import { exposedText } from './exposure.ts';
 import { register as history } from './history.ts';
@@ -84,6 +85,7 @@ export function register(group: Command): void {
     });
 
   power(group);
+  sit(group);
   bmc(group);
   hold(group);
   usage(group);

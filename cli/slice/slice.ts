@@ -6,6 +6,7 @@ import { print } from '../context.ts';
 import { sliceLogs } from '../log/logs.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
+import { sliceUsage } from '../usage/usage.ts';
 import { listText, MIB, planText, shownText } from './text.ts';
 
 type Selecting = Json & {
@@ -72,6 +73,7 @@ export function register(group: Command): void {
   });
 
   sliceLogs(group);
+  sliceUsage(group);
 
   commandFor(group, slice.run, '<name> <services...>')
     .option(

@@ -1,4 +1,6 @@
 /** What nodes and services use, as people read it. `-`: nobody knows. */
+import type { Share } from '../../orchestrator/fleet/decisions/slices.ts';
+import type { Rates } from '../../orchestrator/usage/record.ts';
 import type { InstanceTop, NodeTop, ServiceTop } from '../../orchestrator/usage/top.ts';
 import { ago } from '../ago.ts';
 import { table } from '../context.ts';
@@ -69,24 +71,50 @@ export function servicesText(rows: readonly ServiceTop[]): string {
   );
 }
 
-export function instancesText(rows: readonly InstanceTop[]): string {
-  return table(
-    ['NODE', 'SITE', 'VERSION', 'STATE', 'HEALTH', 'CPU', 'MEMORY', 'TASKS', ...SPEEDS, 'RESTARTS'],
-    rows.map((row) => [
-      row.node,
-      row.site,
-      row.version ?? UNKNOWN,
-      row.state,
-      row.health,
-      processor(row.cpu),
-      orUnknown(row.memory, amount),
-      orUnknown(row.tasks, String),
-      ...disk(row.disk),
-      ...network(row.network),
-      orUnknown(row.restarts, String),
-    ]),
-  );
+export function sliceText(
+  rows: readonly InstanceTop[],
+  { all, share: has, nodes }: { all: SliceSum; share: Share; nodes: number },
+): string {
+  const cells = rows.map((row) => [row.service, ...instanceCells(row)]);
+  const sum = ['all', ...Array<string>(5).fill(''), processor(all.cpu), orUnknown(all.memory, amount), ''];
+  return [
+    table(['SERVICE', ...INSTANCE], [...cells, [...sum, ...disk(all.disk), ...network(all.network), '']]),
+    `of each of its ${nodes} nodes it has ${has.cpu} % of a processor and ${amount(has.memory)} of memory`,
+  ].join('\n');
 }
+
+type SliceSum = Rates & { memory: number | null };
+
+export function instancesText(rows: readonly InstanceTop[]): string {
+  return table(INSTANCE, rows.map(instanceCells));
+}
+
+const INSTANCE = [
+  'NODE',
+  'SITE',
+  'VERSION',
+  'STATE',
+  'HEALTH',
+  'CPU',
+  'MEMORY',
+  'TASKS',
+  ...SPEEDS,
+  'RESTARTS',
+];
+
+const instanceCells = (row: InstanceTop): string[] => [
+  row.node,
+  row.site,
+  row.version ?? UNKNOWN,
+  row.state,
+  row.health,
+  processor(row.cpu),
+  orUnknown(row.memory, amount),
+  orUnknown(row.tasks, String),
+  ...disk(row.disk),
+  ...network(row.network),
+  orUnknown(row.restarts, String),
+];
 
 /** How many of them are shown, and of whom nothing is known. */
 export function restText(

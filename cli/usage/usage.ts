@@ -5,13 +5,14 @@ import { BY, type By } from '../../orchestrator/usage/by.ts';
 import { print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, whole } from '../option.ts';
-import { instancesText, nodesText, restText, servicesText } from './text.ts';
+import { instancesText, nodesText, restText, servicesText, sliceText } from './text.ts';
 
 type Asked = Json & { site?: string; by: By; most: number };
 
-const topOf = (command: Command): Command =>
+const topOf = (command: Command): Command => largest(command.option('--site <site>', 'of one site only'));
+
+const largest = (command: Command): Command =>
   command
-    .option('--site <site>', 'of one site only')
     .addOption(new Option('--by <what>', 'the largest first').choices(BY).default('cpu'))
     .option('--most <lines>', 'lines at the most', whole(1, 20_000), 40);
 
@@ -31,6 +32,27 @@ export function nodeUsage(group: Command): void {
   commandFor(group, usage.nodeMetrics, '<node>').action(
     async (node: string, { json }: Json, command: Command) => {
       const found = await call(command, usage.nodeMetrics, { node });
+      print(json, found, () => found.text.trimEnd());
+    },
+  );
+}
+
+export function sliceUsage(group: Command): void {
+  largest(commandFor(group, usage.sliceTop, '<name>')).action(
+    async (name: string, { json, by, most }: Asked, command: Command) => {
+      const found = await call(command, usage.sliceTop, { name, by, most });
+      const { instances, all, nodes } = found;
+      print(json, found, () =>
+        all.instances === 0
+          ? `no order of its ${nodes} nodes names a service of slice ${name} yet`
+          : [sliceText(instances, found), ...restText(instances.length, all.instances, found)].join('\n'),
+      );
+    },
+  );
+
+  commandFor(group, usage.sliceMetrics, '<name>').action(
+    async (name: string, { json }: Json, command: Command) => {
+      const found = await call(command, usage.sliceMetrics, { name });
       print(json, found, () => found.text.trimEnd());
     },
   );

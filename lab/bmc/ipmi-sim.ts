@@ -18,6 +18,8 @@ export type SimOptions = {
   /** Socket of the boards, and this one's name there. */
   control: string;
   name: string;
+  /** TCP port of 127.0.0.1 with the machine's serial port; absent: it offers none. */
+  serial?: number | undefined;
 };
 
 const EMULATION = `mc_setbmc 0x20
@@ -45,7 +47,7 @@ exec curl --silent --max-time 3 --unix-socket "$socket" --data "$*" "http://bmc/
 
 /** Pure. */
 export function lanConfiguration(
-  { address, port, user, password, uuid, control, name }: Omit<SimOptions, 'folder'>,
+  { address, port, user, password, uuid, control, name, serial }: Omit<SimOptions, 'folder'>,
   script: string,
 ): string {
   return `name "bwbmc"
@@ -59,7 +61,7 @@ set_working_mc 0x20
     allowed_auths_admin md5
     guid ${uuid.replaceAll('-', '')}
   endlan
-  chassis_control "${script} ${control} ${name}"
+${serial === undefined ? '' : `  sol "tcp:127.0.0.1:${serial}" 115200\n`}  chassis_control "${script} ${control} ${name}"
   user 1 false "" "" user 0
   user 2 true "${user}" "${password}" admin 10
 `;

@@ -184,9 +184,9 @@ export class FleetDirectory implements NodeDirectory {
       const at = this.#now();
       // Its record, and the list of its certificates, lie in Redis.
       if (this.#held.by(id) !== undefined) return false;
-      const { healthy, reason, running } = beat;
+      const { healthy, reason, running, hardware = null } = beat;
       // It is heard, whatever Redis says of its certificate.
-      this.#saw({ node: id, at, kind: 'beat', bootId: running.bootId, healthy, reason });
+      this.#saw({ node: id, at, kind: 'beat', bootId: running.bootId, healthy, reason, hardware });
       const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
       if (quick === 'same') return true;
       if (quick === 'changed') {

@@ -1,7 +1,8 @@
 /** What Prometheus is told: names, labels and units. Labels are names that the fleet gave, never words of a node. Pure. */
 
 import type { InstanceUsage, Usage } from '../../protocol/link/usage.ts';
-import { shownName } from '../../protocol/service/name.ts';
+import { shownName, sliceOf } from '../../protocol/service/name.ts';
+import type { Slice } from '../fleet/decisions/slices.ts';
 import type { Counts } from '../fleet/overview.ts';
 import type { VersionCount } from '../usage/versions.ts';
 import type { Family, Labels, Sample } from './format.ts';
@@ -125,9 +126,11 @@ const INSTANCE: readonly Column<InstanceUsage>[] = [
   ['network_sent_bytes_total', 'counter', 'Sent at its interface.', ({ network }) => network?.sent ?? null],
 ];
 
-/** Series of each node and of each of its instances. A number that nobody knows is absent, never 0. */
+const placesOf = (nodes: readonly Told[]) => nodes.map(({ site, name }): Labels => ({ site, node: name }));
+
+/** Series of each node. A number that nobody knows is absent, never 0. */
 export function* nodeFamilies(nodes: readonly Told[]): Generator<Family> {
-  const places = nodes.map(({ site, name }): Labels => ({ site, node: name }));
+  const places = placesOf(nodes);
   for (const [name, type, help, of] of NODE)
     yield {
       ...{ name: `bootwave_node_${name}`, type, help },
@@ -135,12 +138,38 @@ export function* nodeFamilies(nodes: readonly Told[]): Generator<Family> {
         for (const [i, node] of nodes.entries()) yield [places[i]!, of(node)];
       })(),
     };
+}
+
+/** Series of each instance on these nodes; those of slices have their slice as a label, to be summed by it. */
+export function* instanceFamilies(nodes: readonly Told[]): Generator<Family> {
+  const places = placesOf(nodes);
   for (const [name, type, help, of] of INSTANCE)
     yield {
       ...{ name: `bootwave_instance_${name}`, type, help },
       samples: (function* (): Generator<Sample> {
         for (const [i, { usage }] of nodes.entries())
-          for (const one of usage.services) yield [{ ...places[i]!, service: shownName(one.name) }, of(one)];
+          for (const one of usage.services) {
+            const slice = sliceOf(one.name);
+            const labels = { ...places[i]!, service: shownName(one.name) };
+            yield [slice === null ? labels : { ...labels, slice }, of(one)];
+          }
       })(),
+    };
+}
+
+const SLICE: readonly Column<Slice>[] = [
+  ['nodes', 'gauge', 'Nodes that it has.', ({ nodes }) => nodes.length],
+  ['nodes_wanted', 'gauge', 'Nodes that it is to have.', ({ count }) => count],
+  ['expires_timestamp_seconds', 'gauge', 'When it expires.', ({ expires }) => expires / 1000],
+  ['share_cpu', 'gauge', 'Processors that it has of each node.', ({ share }) => share.cpu / 100],
+  ['share_memory_bytes', 'gauge', 'Memory that it has of each node.', ({ share }) => share.memory],
+];
+
+/** What slices were given. What they use is in the series of their instances. */
+export function* sliceFamilies(slices: readonly Slice[]): Generator<Family> {
+  for (const [name, type, help, of] of SLICE)
+    yield {
+      ...{ name: `bootwave_slice_${name}`, type, help },
+      samples: slices.map((slice): Sample => [{ slice: slice.name }, of(slice)]),
     };
 }

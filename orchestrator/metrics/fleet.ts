@@ -5,9 +5,10 @@ import type { Fleet } from '../fleet/fleet.ts';
 import { countsOf } from '../fleet/overview.ts';
 import { ROLLOUT_KEYS } from '../rollout/run/keys.ts';
 import { ifForgotten, readRollout } from '../rollout/run/stored.ts';
-import { fleetUsage } from '../usage/fleet.ts';
+import { listSlices } from '../slices/store.ts';
+import { fleetUsage, type NodeUsage } from '../usage/fleet.ts';
 import { countVersions, knownVersions } from '../usage/versions.ts';
-import { fleetFamilies, nodeFamilies } from './families.ts';
+import { fleetFamilies, instanceFamilies, nodeFamilies, sliceFamilies, type Told } from './families.ts';
 import { textOf } from './format.ts';
 
 /**
@@ -23,17 +24,17 @@ export async function fleetMetrics(
   released = () => releasedServices(paths),
 ): Promise<Generator<string>> {
   if (where.site !== undefined) await fleet.sites.get(where.site);
-  const [all, lastSeen, rollouts, services] = await Promise.all([
+  const [all, lastSeen, rollouts, services, everySlice] = await Promise.all([
     fleetUsage(fleet, where),
     fleet.nodes.lastSeen(),
     rolloutStates(fleet),
     released(),
+    listSlices(fleet),
   ]);
+  const slices = [...everySlice.values()].filter(({ state }) => state === 'live');
   const nodes = all.map(({ node }) => node);
   const states = Map.groupBy(nodes, ({ site, state }) => JSON.stringify([site, state]));
-  const told = all.flatMap(({ node: { name, site }, usage }) =>
-    usage === null ? [] : [{ name, site, usage: usage.usage, heard: usage.heard / 1000 }],
-  );
+  const told = toldOf(all);
   const seen = nodes.flatMap(({ id, name, site }) => {
     const at = lastSeen.get(id);
     return at === undefined ? [] : [{ name, site, at: at / 1000 }];
@@ -54,10 +55,18 @@ export async function fleetMetrics(
         versions: knownVersions(countVersions(all), services),
         seen,
       });
+      yield* sliceFamilies(where.site === undefined ? slices : []);
       yield* nodeFamilies(told);
+      yield* instanceFamilies(told);
     })(),
   );
 }
+
+/** Those that have said what they use. */
+export const toldOf = (all: readonly NodeUsage[]): Told[] =>
+  all.flatMap(({ node: { name, site }, usage }) =>
+    usage === null ? [] : [{ name, site, usage: usage.usage, heard: usage.heard / 1000 }],
+  );
 
 async function rolloutStates({ redis }: Fleet): Promise<string[]> {
   const ids = await redis.smembers(ROLLOUT_KEYS.all);

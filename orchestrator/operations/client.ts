@@ -9,12 +9,14 @@ import type { DataPaths } from '../../base/paths.ts';
 import type { Credential } from '../../keys/credential.ts';
 import { hostUser } from '../operators/host-user.ts';
 import type { Signed } from '../operators/request.ts';
+import { Carried } from './carried.ts';
 import { doorFiles } from './files.ts';
 import {
   type AnswerLine,
   type AskLine,
   type Claim,
   type Greeting,
+  type MeanwhileLine,
   MOST_ANSWER,
   PROTOCOL,
   type Waiting,
@@ -31,6 +33,8 @@ export type Caller = {
   /** Shows a person what they are about to sign. */
   onSign?(text: string): void | Promise<void>;
   onRenew?(): void;
+  /** The operation has begun, and bytes go both ways until it is done. */
+  onOpened?(opened: object, bytes: Duplex): void;
 };
 
 /** How a door is reached. `proven`: the connection itself shows who asks. */
@@ -68,7 +72,18 @@ export async function ask(way: Way, caller: Caller, operation: string, input: un
     const exchange = async (signed?: Signed): Promise<AnswerLine> => {
       const line: AskLine = { operation, input, ...by, ...(signed === undefined ? {} : { signed }) };
       socket.write(`${JSON.stringify(line)}\n`);
-      return (await lines.next()) as AnswerLine;
+      let carried: Carried | null = null;
+      for (;;) {
+        const told = (await lines.next()) as AnswerLine | MeanwhileLine;
+        if ('data' in told) carried?.hear(told);
+        else if ('opened' in told) {
+          carried = new Carried(socket);
+          caller.onOpened?.(told.opened, carried);
+        } else {
+          carried?.destroy();
+          return told;
+        }
+      }
     };
     let answer = await exchange();
     if (answer.renew === true) caller.onRenew?.();

@@ -13,9 +13,17 @@ import { byProof, ofHost } from '../operators/identify.ts';
 import type { Identity } from '../operators/judge.ts';
 import { FileLock } from '../redis/lock.ts';
 import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
+import { Carried } from './carried.ts';
 import { doorFiles } from './files.ts';
-import { type AnswerLine, type Claim, type Greeting, MOST_ASK, PROTOCOL } from './lines.ts';
-import type { House } from './operation.ts';
+import {
+  type AnswerLine,
+  type Claim,
+  type Greeting,
+  type MeanwhileLine,
+  MOST_ASK,
+  PROTOCOL,
+} from './lines.ts';
+import type { Carrying, House } from './operation.ts';
 import { perform } from './perform.ts';
 import { tellOperation } from './told.ts';
 
@@ -29,6 +37,8 @@ const askSchema = z.strictObject({
   by: claimSchema.optional(),
   signed: z.strictObject({ text: z.string(), vote: voteSchema }).optional(),
 });
+
+const dataSchema = z.strictObject({ data: z.base64() });
 
 /** Requests of one connection that wait for those before them. */
 const MOST_WAITING = 16;
@@ -53,9 +63,16 @@ export function serve(socket: Socket, house: House, { identify, remote, idle }: 
   const nonce = randomBytes(32);
   let waiting = 0;
   let turn: Promise<void> = Promise.resolve();
-  const write = (line: Greeting | AnswerLine) => {
+  let carried: Carried | null = null;
+  const begin = (opened: object) => {
+    carried = new Carried(socket);
+    write({ opened });
+    return carried;
+  };
+  const write = (line: Greeting | AnswerLine | MeanwhileLine) => {
     if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
   };
+  const from = socket.remoteAddress ?? 'this machine';
   socket.setTimeout(idle);
   socket
     .on('error', () => {})
@@ -63,13 +80,19 @@ export function serve(socket: Socket, house: House, { identify, remote, idle }: 
       if (waiting === 0) socket.destroy();
     });
   onLines(socket, MOST_ASK, (line) => {
+    if (carried !== null) {
+      const data = dataSchema.safeParse(jsonIn(line));
+      // What was on its way when it ended is for nobody.
+      if (data.success) return carried.hear(data.data);
+    }
     waiting += 1;
     if (waiting > MOST_WAITING) {
       socket.destroy();
       return;
     }
     turn = turn.then(async () => {
-      const answered = await answer(house, identify, nonce, remote, line);
+      const answered = await answer(house, { identify, nonce, remote, begin, from }, line);
+      carried?.destroy();
       waiting -= 1;
       if (answered === null) socket.destroy();
       else write(answered);
@@ -78,12 +101,12 @@ export function serve(socket: Socket, house: House, { identify, remote, idle }: 
   write({ protocol: PROTOCOL, nonce: nonce.toString('hex') });
 }
 
+type Asking = Pick<Serving, 'identify' | 'remote'> & Pick<Carrying, 'begin' | 'from'> & { nonce: Buffer };
+
 /** Null: that is not our protocol. */
 async function answer(
   house: House,
-  identify: Identify,
-  nonce: Buffer,
-  remote: boolean,
+  { identify, nonce, remote, begin, from }: Asking,
   line: string,
 ): Promise<AnswerLine | null> {
   const parsed = askSchema.safeParse(jsonIn(line));
@@ -96,7 +119,9 @@ async function answer(
     const identity = await identify(by, nonce);
     actor = identity.actor;
     if (identity.renew === true) renew = { renew: true };
-    const done = await perform(house, { identity, remote }, { operation, input, signed });
+    const still = async () => void (await identify(by, nonce));
+    const carrying = { from, begin, still };
+    const done = await perform(house, { identity, remote, carrying }, { operation, input, signed });
     if (done.kind !== 'sign') told(done.kind);
     return { ...renew, ...lineOf(done) };
   } catch (error) {

@@ -1,10 +1,12 @@
 /**
  * The messages between a door and its callers, a line of JSON each: the door greets with a nonce, the caller asks, the
- * door answers. A caller may ask again on the same connection.
+ * door answers. A caller may ask again on the same connection. An operation that goes on says `opened` before its answer: until
+ * that comes, both sides send bytes (carried.ts).
  */
 import type { errorOf } from '../../base/error.ts';
 import type { HostUser } from '../operators/host-user.ts';
 import type { Signed } from '../operators/request.ts';
+import type { DataLine } from './carried.ts';
 
 export const PROTOCOL = 'bootwave operations 1';
 
@@ -26,6 +28,9 @@ export type AskLine = { operation: string; input: unknown; by?: Claim; signed?: 
 
 /** A request that waits for a second person. */
 export type Waiting = { id: string; operation: string; input: Record<string, unknown>; expires: number };
+
+/** What the answer is preceded by, of an operation that carries bytes. */
+export type MeanwhileLine = { opened: object } | DataLine;
 
 export type AnswerLine = {
   /** The CA of the caller's certificate is being replaced. */

@@ -3,6 +3,7 @@
  * Command line, API and pages send `{operation, input}`; `perform.ts` does the rest. A declaration loads nothing of what
  * it does: no Redis, no SSH, no release metadata (test/orchestrator/operations/declarations.test.ts).
  */
+import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
@@ -62,10 +63,21 @@ export type Acting = {
   find: House['find'];
   /** What a person may see while they wait; only at this machine. */
   tell(progress: unknown): void;
+  /** Bytes between the caller and what the operation does, until it is done; undefined: this caller cannot. */
+  carrying?: Carrying;
   /** If two people agreed: what they signed. */
   request?: Request;
   /** The decision of a second person on a request that waits: asked for if the caller has not given it yet. */
   approval(id: string): Promise<{ request: Request; done: unknown }>;
+};
+
+export type Carrying = {
+  /** Where the caller is, for people. */
+  from: string;
+  /** Tells the caller that it begins, once. */
+  begin(opened: object): Duplex;
+  /** Who asks may still ask. @throws BootwaveError `OPERATOR_*` */
+  still(): Promise<void>;
 };
 
 /** Compared both ways, so that a declaration of one input is a declaration of some input. */

@@ -9,7 +9,7 @@ import { boundTo, type Denial, type Identity, judge, judgeRole } from '../operat
 import { knownOperators } from '../operators/known.ts';
 import type { Signed } from '../operators/request.ts';
 import type { Request } from '../operators/requests.ts';
-import { type Acting, type House, holds, type Operation } from './operation.ts';
+import { type Acting, type Carrying, type House, holds, type Operation } from './operation.ts';
 import { parse } from './parse.ts';
 import { approveRequest, askSecond, NeedsSignature } from './two-people.ts';
 
@@ -25,6 +25,7 @@ export type From = {
   /** The caller is elsewhere: nothing may name a file of this machine. */
   remote?: boolean;
   tell?: Acting['tell'];
+  carrying?: Carrying | undefined;
 };
 
 export type Performed =
@@ -72,7 +73,7 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
 
 function acting(
   house: House,
-  { identity, tell = () => {} }: From,
+  { identity, tell = () => {}, carrying }: From,
   records: { fleet: Fleet; bans: DecisionKeeper } | null,
   signed: Signed | undefined,
 ): Acting {
@@ -83,6 +84,7 @@ function acting(
   };
   const context: Acting = {
     ...{ paths, log, signal, identity, by, tell, wires, links, find },
+    ...(carrying === undefined ? {} : { carrying }),
     get fleet() {
       return records?.fleet ?? missing();
     },

@@ -2,6 +2,7 @@
  * A BMC (baseboard management controller) as Bootwave uses it, whatever it speaks. What it says proves nothing about the
  * machine: `act.ts` asks it what became of an action, and `seen.ts` waits for the node itself.
  */
+import type { Readable } from 'node:stream';
 import { BootwaveError } from '../../base/error.ts';
 
 export const KINDS = ['ipmi', 'redfish'] as const;
@@ -57,6 +58,22 @@ export type Bmc = {
   readonly suite: Suite | null;
   /** Settings of the machine's firmware; null: it offers none. */
   readonly firmware: Firmware | null;
+  /**
+   * The machine's serial port, for as long as the signal says: it outlives the turn in which it was opened.
+   * @param take ends the session that somebody else has
+   * @throws BootwaveError `BMC_LACKS`, `CONSOLE_TAKEN`
+   */
+  console(until: AbortSignal, take: boolean): Promise<SerialLine>;
+};
+
+export type SerialLine = {
+  output: Readable;
+  /** Resolves when it has room for more. */
+  type(bytes: Uint8Array): Promise<void>;
+  /** Why it was over, for people. */
+  ended: Promise<string>;
+  /** Resolves when the BMC has its session back, or was asked for that in vain. */
+  close(): Promise<void>;
 };
 
 /** `cipher-zero`: it takes any password. */

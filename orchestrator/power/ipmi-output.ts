@@ -56,6 +56,8 @@ export function wordsIn(text: string): string {
   const words = text
     .split('\n')
     .map((line) => line.trim())
-    .filter((line) => line !== '' && !/IANA PEN|Running Get|Discovered IPMB|^RAW |killed by/.test(line));
+    .filter(
+      (line) => line !== '' && !/IANA PEN|Running Get|Discovered IPMB|tcgetattr|^RAW |killed by/.test(line),
+    );
   return words.slice(-2).join('; ').slice(0, 300);
 }

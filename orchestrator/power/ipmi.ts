@@ -5,19 +5,18 @@ import {
   type Access,
   type Bmc,
   badAnswer,
-  badLogin,
   bmcError,
   type Hole,
   keptNext,
   LIMITS,
   lostNext,
   type PowerAction,
-  refused,
   SUITES,
-  silent,
 } from './bmc.ts';
 import { uuidsOf } from './claim.ts';
-import { failureIn, nextBootIn, powerIn, rawBytes, serialIn, wordsIn } from './ipmi-output.ts';
+import { failureIn, nextBootIn, powerIn, rawBytes, serialIn } from './ipmi-output.ts';
+import { openSerial } from './ipmi-serial.ts';
+import { argumentsOf, environmentOf, failureOf, toolMissing } from './ipmi-tool.ts';
 
 /** Get System GUID (IPMI 2.0, 20.8). */
 const GUID = ['raw', '0x06', '0x37'];
@@ -40,14 +39,13 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
     until = signal,
   ): Promise<RunResult> =>
     run('ipmitool', [...argumentsOf(access, how), ...args], {
-      env: { PATH: process.env.PATH ?? '', IPMI_PASSWORD: how.password ?? access.password },
+      env: environmentOf(how.password ?? access.password),
       timeout: LIMITS.question,
       keep: LIMITS.answer,
       signal: until,
     }).catch((cause: NodeJS.ErrnoException) => {
       until.throwIfAborted();
-      if (cause.code !== 'ENOENT') throw cause;
-      throw bmcError('BMC_TOOL', 'the program ipmitool is not installed', "run 'make setup'", cause);
+      throw cause.code === 'ENOENT' ? toolMissing(cause) : cause;
     });
 
   /** The suite that works is found once: an answer that none is spoken is given before any password. */
@@ -59,15 +57,8 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
         return done.stdout;
       }
       const text = `${done.stdout}\n${done.stderr}`;
-      const why = failureIn(text);
-      if (why === 'suite') continue;
-      if (why === 'login') throw badLogin(host);
-      if (why === 'silent' || done.code === 128) throw silent(host);
-      if (why === 'refused') throw refused(host, `${args.join(' ')}: ${wordsIn(text)}`);
-      throw badAnswer(
-        host,
-        `gave no answer to ${args.join(' ')}: ${wordsIn(text) || `exit code ${done.code}`}`,
-      );
+      if (failureIn(text) === 'suite') continue;
+      throw failureOf(host, args, { ...done, text });
     }
     throw bmcError(
       'BMC_SUITE',
@@ -105,6 +96,11 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
       return bytes?.length === 16 ? uuidsOf(bytes) : [];
     },
     serial: async () => serialIn(await maybe(['fru', 'print', '0'])),
+    async console(until, take) {
+      // What nobody has open is no error.
+      if (take) await maybe(['sol', 'deactivate']);
+      return openSerial(access, suite ?? SUITES[1], until);
+    },
     async act(action: PowerAction) {
       // Told once: a second cycle would not be the first one's.
       await ask(['chassis', 'power', action], PATIENT);
@@ -132,19 +128,4 @@ export function ipmi(access: Access, signal: AbortSignal): Bmc {
       return [];
     },
   };
-}
-
-/**
- * Pure. `-R 1`: it is asked once, because dead ones are many when it matters; `-v` says why it failed; `-E` reads the password
- * from the environment.
- * @param wait seconds for each packet
- */
-export function argumentsOf(
-  { host, port, user }: Access,
-  { suite, wait }: { suite: number; wait: number },
-): string[] {
-  return [
-    ...['-I', 'lanplus', '-C', String(suite), '-N', String(wait), '-R', '1', '-v'],
-    ...['-H', host, '-p', String(port), '-U', user, '-E'],
-  ];
 }

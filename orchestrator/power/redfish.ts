@@ -175,6 +175,13 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
       if (isNetworkNext((await system(until)).value)) throw keptNext(host);
     },
     holes: async () => [],
+    async console() {
+      throw bmcError(
+        'BMC_LACKS',
+        `the BMC at ${host} is known by Redfish, which has no serial console of its own`,
+        "where it speaks IPMI, too, set it so: 'bootwave node bmc set --kind ipmi'",
+      );
+    },
   };
 }
 

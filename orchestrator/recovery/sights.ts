@@ -1,5 +1,6 @@
 /** What one server remembers of what it has seen of each node, and which signals follow. No I/O; nothing of it is in Redis. */
 import type { Sight } from '../fleet/sight.ts';
+import { hearWords, NOTHING, type OwnWords } from './own-words.ts';
 import { type Signal, type SignalCode, signalOf } from './signals.ts';
 
 const MINUTE = 60_000;
@@ -20,6 +21,7 @@ type Seen = {
   /** When it started, by its enrolments. */
   boots: number[];
   caught: Caught[];
+  words: OwnWords;
 };
 
 /** Milliseconds without a heartbeat after which a node was not heard in one piece. */
@@ -87,6 +89,7 @@ export class Sights {
     seen.caught = [];
     seen.boots = [];
     seen.illSince = null;
+    seen.words = { ...seen.words, grown: NOTHING.grown, clock: null };
   }
 
   /** Forgets who is no member any more. */
@@ -109,15 +112,17 @@ export class Sights {
     if (known !== undefined) return known;
     const fresh: Seen = {
       ...{ heardAt: null, hearsSince: null, provedAt: null, wellSince: null, illSince: null },
-      ...{ illness: '', boot: '', boots: [], caught: [] },
+      ...{ illness: '', boot: '', boots: [], caught: [], words: NOTHING },
     };
     this.#seen.set(node, fresh);
     return fresh;
   }
 }
 
-function heard(seen: Seen, { at, bootId, healthy, reason }: Extract<Sight, { kind: 'beat' }>): void {
+function heard(seen: Seen, beat: Extract<Sight, { kind: 'beat' }>): void {
+  const { at, bootId, healthy, reason, hardware } = beat;
   const isPaused = seen.heardAt === null || at - seen.heardAt > PAUSE;
+  seen.words = hearWords(seen.words, { at, bootId, paused: isPaused }, hardware);
   if (isPaused) seen.hearsSince = at;
   if (isPaused || seen.boot !== bootId || !healthy) seen.wellSince = null;
   if (isPaused || healthy) seen.illSince = null;
@@ -154,6 +159,21 @@ function lasting(seen: Seen | undefined, rule: RuleOf, now: number, since: numbe
   lasts('no-quote', proved, (minutes) => `heard all the time, and no quote for ${minutes} min`);
   if (isHeard)
     lasts('ill', seen.illSince, (minutes) => `ill for ${minutes} min: ${seen.illness}`.slice(0, 500));
+  const { clock, grown } = seen.words;
+  if (isHeard && clock !== null)
+    lasts(
+      'clock',
+      clock.since,
+      (minutes) => `its clock is ${Math.round(clock.off / 1000)} s off for ${minutes} min`,
+    );
+  for (const code of ['memory', 'disk'] as const) {
+    const after = rule(code)?.after;
+    if (after === undefined || !('times' in after)) continue;
+    const fresh = grown[code].filter(({ at }) => now - at <= after.within * MINUTE);
+    if (fresh.length < after.times) continue;
+    const last = fresh.slice(-3).map(({ at, more }) => `${more} at ${new Date(at).toISOString()}`);
+    found.push({ code, evidence: [`errors that the node counted: ${last.join(', ')}`] });
+  }
   const loop = rule('boot-loop')?.after;
   if (loop === undefined || !('times' in loop)) return found;
   const boots = seen.boots.filter((at) => now - at <= loop.within * MINUTE);

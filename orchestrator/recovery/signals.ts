@@ -61,6 +61,24 @@ export const SIGNALS = {
     severity: 'minor',
     after: { minutes: 30 },
   },
+  memory: {
+    what: 'its memory has errors that were not corrected',
+    road: 'broken',
+    severity: 'serious',
+    after: { times: 2, within: 1440 },
+  },
+  disk: {
+    what: 'its disks, or what is on them, have errors',
+    road: 'broken',
+    severity: 'serious',
+    after: { times: 3, within: 60 },
+  },
+  clock: {
+    what: 'its clock is off by more than two minutes',
+    road: 'broken',
+    severity: 'minor',
+    after: { minutes: 30 },
+  },
   'boot-loop': {
     what: 'it starts again and again, and does not become healthy',
     road: 'broken',

@@ -1,5 +1,5 @@
 /** Who uses most. What nobody knows is null and stands last. Pure. */
-import { shownName } from '../../protocol/service/name.ts';
+import { shownName, sliceOf } from '../../protocol/service/name.ts';
 import type { State } from '../fleet/transitions.ts';
 import type { By } from './by.ts';
 import type { NodeUsage } from './fleet.ts';
@@ -66,6 +66,15 @@ export type InstanceTop = Rates & {
   heard: number | null;
 };
 
+/** The same node, with what a slice has there and nothing else. */
+export function ofSlice(slice: string, { node, usage, wanted, runs }: NodeUsage): NodeUsage {
+  const isTheirs = ({ name }: { name: string }) => sliceOf(name) === slice;
+  return {
+    ...{ node, wanted: wanted.filter(isTheirs), runs: runs?.filter(isTheirs) ?? null },
+    usage: usage && { ...usage, usage: { ...usage.usage, services: usage.usage.services.filter(isTheirs) } },
+  };
+}
+
 /** Every service that the order of a node names, on that node. */
 export function instancesOf({ node, usage, wanted }: NodeUsage): InstanceTop[] {
   const told = new Map((usage?.usage.services ?? []).map((one) => [one.name, one]));
@@ -112,33 +121,37 @@ export function topServices(all: readonly InstanceTop[], by: By): ServiceTop[] {
   return [...byService]
     .map(([service, some]): ServiceTop => {
       const [first] = topInstances(some, by);
-      const disks = some.flatMap(({ disk }) => disk ?? []);
-      const networks = some.flatMap(({ network }) => network ?? []);
       return {
         service,
         wanted: some.length,
         runs: some.filter(({ version }) => version !== null).length,
         unknown: some.filter(({ state }) => state === 'unknown').length,
-        cpu: sum(some.map(({ cpu }) => cpu)),
-        memory: sum(some.map(({ memory }) => memory)),
-        disk:
-          disks.length === 0
-            ? null
-            : {
-                read: total(disks.map(({ read }) => read)),
-                written: total(disks.map(({ written }) => written)),
-              },
-        network:
-          networks.length === 0
-            ? null
-            : {
-                received: total(networks.map(({ received }) => received)),
-                sent: total(networks.map(({ sent }) => sent)),
-              },
+        ...usedBy(some),
         node: first === undefined || used(first, by) === null ? null : first.node,
       };
     })
     .sort((a, b) => most(used(a, by), used(b, by)) || (a.service < b.service ? -1 : 1));
+}
+
+/** What is known of all of them together; null: nothing. */
+export function usedBy(some: readonly InstanceTop[]): Rates & { memory: number | null } {
+  const disks = some.flatMap(({ disk }) => disk ?? []);
+  const networks = some.flatMap(({ network }) => network ?? []);
+  return {
+    cpu: sum(some.map(({ cpu }) => cpu)),
+    memory: sum(some.map(({ memory }) => memory)),
+    disk:
+      disks.length === 0
+        ? null
+        : { read: total(disks.map(({ read }) => read)), written: total(disks.map(({ written }) => written)) },
+    network:
+      networks.length === 0
+        ? null
+        : {
+            received: total(networks.map(({ received }) => received)),
+            sent: total(networks.map(({ sent }) => sent)),
+          },
+  };
 }
 
 const total = (parts: readonly number[]): number => parts.reduce((all, part) => all + part, 0);

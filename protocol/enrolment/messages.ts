@@ -219,6 +219,19 @@ export const statusReply = z.discriminatedUnion('state', [
 ]);
 export type StatusReply = z.infer<typeof statusReply>;
 
+/** Errors that the kernel has counted: of memory that were not corrected, of disks and file systems. Null: it counts none. */
+const errorsSchema = z.strictObject({
+  memory: z.nullable(z.int().check(z.gte(0))),
+  disk: z.nullable(z.int().check(z.gte(0))),
+});
+export type HardwareErrors = z.infer<typeof errorsSchema>;
+
+const hardwareTold = z.extend(errorsSchema, {
+  /** Its clock, milliseconds since the epoch. */
+  clock: z.int().check(z.gte(0)),
+});
+export type HardwareTold = z.infer<typeof hardwareTold>;
+
 /** Over mutual TLS. */
 export const heartbeatSchema = z.strictObject({
   running: runningSchema,
@@ -227,6 +240,8 @@ export const heartbeatSchema = z.strictObject({
   healthy: z.boolean(),
   /** Why it is not, else empty. */
   reason: line(256),
+  /** Sent to a boot server that has asked for it: older ones take no other fields than they know. */
+  hardware: z.optional(hardwareTold),
 });
 export type Heartbeat = z.infer<typeof heartbeatSchema>;
 export const heartbeatReply = z.object({
@@ -238,6 +253,8 @@ export const heartbeatReply = z.object({
   attest: z.optional(z.number()),
   /** Number of the last change of any secret here; absent: there was none. */
   secrets: z.optional(z.int().check(z.gte(0))),
+  /** The next heartbeat may tell of the hardware. */
+  hardware: z.optional(z.literal(true)),
   /** URL below which this boot server has its images, by plain HTTP: what a node fetches, it holds against a signed digest. */
   images: z.optional(z.string().check(z.maxLength(256), z.regex(/^http:\/\/[0-9A-Za-z.:[\]/-]+$/))),
 });

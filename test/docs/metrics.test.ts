@@ -75,6 +75,8 @@ test('top, metrics of all and of one, and what Prometheus is told where the page
   t.regex(said.get('service top')!, /^chrony +0 of 1 /m);
   t.regex(said.get('service top chrony')!, /absent/);
   t.regex(said.get('node show web2')!, /uses +CPU/);
+  // Over the node's own link, which knows of no such instance.
+  t.regex(await bootwave('service logs chrony'), /^nothing was written there \(1 of 1 nodes say so\)$/m);
   const nodesIn = async (text: string) =>
     (await parse(text))
       .filter(({ name }) => name === 'bootwave_node_processors')

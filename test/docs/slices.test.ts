@@ -64,6 +64,9 @@ test('a slice is given, and its owner has a whole day with it from elsewhere', a
   t.regex(after('bootwave slice show'), /owners +eve\n/);
   t.regex(after('bootwave slice run'), /services +shop:1\.4\n[\s\S]*rollout +ro-[0-9a-f]{8}: running/);
   t.regex(after('bootwave slice logs'), /node-\S+ shop@probe: fleet\/shop@probe is up/);
+  // Nobody drives the rollout here.
+  t.regex(after('bootwave slice top'), /no order of its 3 nodes names a service of slice probe yet/);
+  t.regex(after('bootwave slice metrics'), /^bootwave_slice_nodes\{slice="probe"\} 3$/m);
   t.regex(after('bootwave slice extend'), /lasts until/);
   t.regex(after('bootwave slice stop'), /services +none/);
   t.regex(after('bootwave slice delete'), /has ended/);

@@ -32,7 +32,8 @@ export type Edges = {
   /** Wipes what the order in force names. */
   wipe(): Promise<WipeResults['disk-wipe']>;
   discover(thorough: boolean): Promise<readonly string[]>;
-  heartbeat(): Promise<Heartbeat>;
+  /** @param hardware this boot server asks how the hardware is */
+  heartbeat(hardware: boolean): Promise<Heartbeat>;
   /** The boot server at `url` accepted a heartbeat, and said this (`heartbeatReply`). */
   heard?(said: Pick<z.output<typeof heartbeatReply>, 'images' | 'secrets'>, url: string): Promise<void>;
   /** The machine has its certificate; `id` is its record's. */
@@ -60,6 +61,8 @@ type Connection = { url: string; plain: BootServer; mutual: BootServer | null };
 export class Agent {
   readonly #edges: Edges;
   #state: State = INITIAL;
+  /** URL of the boot server that asks how the hardware is. */
+  #asksHardware = '';
   #enrolment: NodeEnrolment | null = null;
   #server: Connection | null = null;
   /** What this boot has wiped, by what the order that it obeyed says of that. */
@@ -142,11 +145,12 @@ export class Agent {
       case 'poll':
         return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
       case 'heartbeat': {
-        const { interval, images, secrets, renew, attest } = await this.#mutual(activity.url).post(
+        const { interval, images, secrets, renew, attest, hardware } = await this.#mutual(activity.url).post(
           PATHS.heartbeat,
-          await edges.heartbeat(),
+          await edges.heartbeat(this.#asksHardware === activity.url),
           heartbeatReply,
         );
+        this.#asksHardware = hardware === true ? activity.url : '';
         await edges.heard?.(defined({ images, secrets }), activity.url);
         return { type: 'heard', interval, renew, attest: attest ?? null };
       }

@@ -1,6 +1,7 @@
 /** The unprivileged half of the agent: finds the boot server, enrols this machine, and keeps it a member. */
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
+import { defined } from '../../../base/defined.ts';
 import { exists } from '../../../base/files.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
@@ -16,6 +17,7 @@ import { Agent } from './agent.ts';
 import type { View } from './core.ts';
 import { discover, localAddresses } from './discover.ts';
 import { readHardware, readMachine, readRunning } from './hardware.ts';
+import { readErrors } from './hardware-errors.ts';
 import { exchange, helperAt, PATIENCE } from './helper-client.ts';
 import { journal } from './journal.ts';
 import { Member } from './member.ts';
@@ -39,6 +41,7 @@ const PLACES = {
   instances: '/run/bootwave/services',
   leases: '/run/systemd/netif/leases',
   osRelease: '/etc/os-release',
+  proc: '/proc',
   sys: '/sys',
 } as const;
 
@@ -116,9 +119,10 @@ const agent = new Agent({
   },
   wipe: () => askWipe({ operation: 'disk-wipe' }),
   discover: (thorough) => discover(PLACES.leases, thorough),
-  async heartbeat() {
+  async heartbeat(asked) {
     await member.refresh();
-    return { running, uptime: os.uptime(), ...beatHealth(member.vitals) };
+    const hardware = asked ? { clock: Date.now(), ...readErrors(PLACES) } : undefined;
+    return { running, uptime: os.uptime(), ...beatHealth(member.vitals), ...defined({ hardware }) };
   },
   async heard({ images, secrets }, url) {
     member.heard(images, secrets);

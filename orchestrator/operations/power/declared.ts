@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { nodeWord, reason, typed } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
 import type { FirmwareView, Seen, Shown, Told } from './acts.ts';
+import type { Sat } from './console.ts';
 
 /** As orchestrator/power has them; a declaration loads nothing of what it does. */
 const ACTIONS = ['on', 'off', 'cycle', 'reset'] as const;
@@ -59,6 +60,21 @@ export const powerSeen = operation({
   input: z.strictObject({ node: nodeWord }),
   result: typed<Seen>(),
   act: async () => (await import('./acts.ts')).seen,
+});
+
+export const nodeConsole = operation({
+  name: 'node console',
+  help: 'sit at the serial console of a node by its BMC; what it shows is recorded',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: z.strictObject({
+    node: nodeWord,
+    /** Whoever has it loses it. */
+    take: z.boolean().default(false),
+  }),
+  result: typed<Sat>(),
+  act: async () => (await import('./console.ts')).console,
 });
 
 export const bmcSet = operation({

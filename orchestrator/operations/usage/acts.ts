@@ -1,14 +1,19 @@
 import { refusal } from '../../../base/error.ts';
 import { shownName } from '../../../protocol/service/name.ts';
-import { nodeFamilies } from '../../metrics/families.ts';
-import { fleetMetrics } from '../../metrics/fleet.ts';
-import { textOf } from '../../metrics/format.ts';
+import { instanceFamilies, nodeFamilies, sliceFamilies } from '../../metrics/families.ts';
+import { fleetMetrics, toldOf } from '../../metrics/fleet.ts';
+import { type Family, textOf } from '../../metrics/format.ts';
 import { readIssued } from '../../orders/issued.ts';
+import { nodesOfSlice } from '../../slices/nodes.ts';
+import { aliveOne, readSlice } from '../../slices/store.ts';
 import type { By } from '../../usage/by.ts';
-import { fleetUsage, type NodeUsage } from '../../usage/fleet.ts';
+import { fleetUsage, type NodeUsage, usageOf } from '../../usage/fleet.ts';
 import { recordOf } from '../../usage/record.ts';
-import { instancesOf, topInstances, topNodes, topServices } from '../../usage/top.ts';
+import { instancesOf, ofSlice, topInstances, topNodes, topServices, usedBy } from '../../usage/top.ts';
 import type { Acting } from '../operation.ts';
+
+const textIn = (...all: Iterable<Family>[]): string =>
+  all.flatMap((families) => [...textOf(families)]).join('');
 
 type Asked = { site?: string | undefined; by: By; most: number };
 
@@ -66,9 +71,39 @@ export async function nodeMetrics({ node }: { node: string }, { fleet, links, si
   const order = (await readIssued(fleet.redis, [id])).get(id)?.order;
   const ordered = new Set((order?.services ?? []).map((service) => service.name));
   const { usage } = recordOf(result, ordered, by.at, null);
-  return { text: [...textOf(nodeFamilies([{ name, site, usage, heard: by.at / 1000 }]))].join('') };
+  const told = [{ name, site, usage, heard: by.at / 1000 }];
+  return { text: textIn(nodeFamilies(told), instanceFamilies(told)) };
 }
 
 export async function metrics({ site }: { site?: string | undefined }, { fleet, paths }: Acting) {
   return { text: [...(await fleetMetrics(fleet, paths, { site }))].join('') };
+}
+
+/** What it has, and what its own instances use on its nodes: nothing else of these. */
+async function inSlice(name: string, { fleet, by }: Acting) {
+  const slice = aliveOne(await readSlice(fleet, name), name, by.at);
+  const all = await usageOf(fleet, await nodesOfSlice(fleet, slice));
+  return { slice, found: all.map((one) => ofSlice(name, one)) };
+}
+
+/** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED` */
+export async function sliceTop(
+  { name, by: order, most }: Pick<Asked, 'by' | 'most'> & { name: string },
+  acting: Acting,
+) {
+  const { slice, found } = await inSlice(name, acting);
+  const instances = found.flatMap(instancesOf);
+  return {
+    services: topServices(instances, order),
+    instances: topInstances(instances, order).slice(0, most),
+    all: { ...usedBy(instances), instances: instances.length },
+    share: slice.share,
+    ...counted(found, acting),
+  };
+}
+
+/** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED` */
+export async function sliceMetrics({ name }: { name: string }, acting: Acting) {
+  const { slice, found } = await inSlice(name, acting);
+  return { text: textIn(sliceFamilies([slice]), instanceFamilies(toldOf(found))) };
 }

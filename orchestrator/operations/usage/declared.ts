@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import type { Share } from '../../fleet/decisions/slices.ts';
 import { BY } from '../../usage/by.ts';
+import type { Rates } from '../../usage/record.ts';
 import type { InstanceTop, NodeTop, ServiceTop } from '../../usage/top.ts';
-import { nodeWord, siteName, typed } from '../input.ts';
-import { operation, READ } from '../operation.ts';
+import { nodeWord, siteName, sliceName, typed } from '../input.ts';
+import { operation, READ, READ_SLICES } from '../operation.ts';
 
 /** The larger first, of what; and lines at the most. */
 const order = { by: z.enum(BY).default('cpu'), most: z.int().min(1).max(20_000).default(40) };
@@ -39,6 +41,34 @@ export const serviceTop = operation({
 });
 
 const text = z.object({ text: z.string() });
+const mine = ({ name }: { name: string }): readonly string[] => [name];
+
+export const sliceTop = operation({
+  name: 'slice top',
+  help: 'what the services of a slice use on each of its nodes, and all of them together, beside its share',
+  who: READ_SLICES,
+  slice: mine,
+  input: z.strictObject({ name: sliceName, ...order }),
+  result: z.object({
+    services: typed<ServiceTop[]>(),
+    instances: typed<InstanceTop[]>(),
+    all: typed<Rates & { memory: number | null; instances: number }>(),
+    /** Of each node. */
+    share: typed<Share>(),
+    ...counted,
+  }),
+  act: async () => (await import('./acts.ts')).sliceTop,
+});
+
+export const sliceMetrics = operation({
+  name: 'slice metrics',
+  help: 'what a slice has and what its services use, as text for Prometheus',
+  who: READ_SLICES,
+  slice: mine,
+  input: z.strictObject({ name: sliceName }),
+  result: text,
+  act: async () => (await import('./acts.ts')).sliceMetrics,
+});
 
 export const nodeMetrics = operation({
   name: 'node metrics',

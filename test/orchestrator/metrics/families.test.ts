@@ -1,5 +1,12 @@
 import test from 'ava';
-import { fleetFamilies, nodeFamilies, type Told } from '../../../orchestrator/metrics/families.ts';
+import type { Slice } from '../../../orchestrator/fleet/decisions/slices.ts';
+import {
+  fleetFamilies,
+  instanceFamilies,
+  nodeFamilies,
+  sliceFamilies,
+  type Told,
+} from '../../../orchestrator/metrics/families.ts';
 import { textOf } from '../../../orchestrator/metrics/format.ts';
 import type { InstanceUsage, Usage } from '../../../protocol/link/usage.ts';
 import { usageOf } from '../../image/agent/member/link/handlers.ts';
@@ -15,7 +22,8 @@ const told = (name: string, more: Partial<Usage> = {}): Told => ({
   ...{ name, site: 'par', heard: 1_800_000_000.5 },
   usage: usageOf(more),
 });
-const read = (nodes: readonly Told[]): Promise<Parsed[]> => parse([...textOf(nodeFamilies(nodes))].join(''));
+const read = (nodes: readonly Told[]): Promise<Parsed[]> =>
+  parse([...textOf(nodeFamilies(nodes)), ...textOf(instanceFamilies(nodes))].join(''));
 const numberOf = (all: readonly Parsed[], name: string, labels: object) =>
   all.find((one) => one.name === name && JSON.stringify(one.labels) === JSON.stringify(labels))?.value;
 
@@ -50,6 +58,28 @@ test('what a node cannot count is absent, never 0; of who says nothing there is 
     ],
   );
   t.is([...textOf(nodeFamilies([]))].join(''), '');
+});
+
+test('what is of a slice has it as a label, and the slice says what it was given', async (t) => {
+  const all = await read([told('n1', { services: [instance('web/shop'), instance('web/shop@probe')] })]);
+  const own = { site: 'par', node: 'n1', service: 'web/shop' };
+  const theirs = { ...own, service: 'web/shop@probe', slice: 'probe' };
+  for (const labels of [own, theirs]) t.is(numberOf(all, 'bootwave_instance_memory_bytes', labels), 4096);
+  const slice = {
+    ...{ name: 'probe', nodes: ['a', 'b'], count: 3, expires: 5000 },
+    share: { cpu: 20, memory: 2 ** 26, disk: 0, ports: [] },
+  } as unknown as Slice;
+  const given = await parse([...textOf(sliceFamilies([slice]))].join(''));
+  t.deepEqual(
+    given.map(({ name, labels, value }) => [name.replace('bootwave_slice_', ''), labels.slice, value]),
+    [
+      ['nodes', 'probe', 2],
+      ['nodes_wanted', 'probe', 3],
+      ['expires_timestamp_seconds', 'probe', 5],
+      ['share_cpu', 'probe', 0.2],
+      ['share_memory_bytes', 'probe', 2 ** 26],
+    ],
+  );
 });
 
 test("the fleet's own numbers", async (t) => {

@@ -93,13 +93,13 @@ const AT_SITES = [
   ...['node expect', 'node expect withdraw'],
   'who',
   ...['freeze', 'throttle', 'resume'].map((word) => `service ${word}`),
-  ...['node power', 'node power status'],
+  ...['node power', 'node power status', 'node console'],
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Of slices that are theirs. */
 const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'];
 /** To read for everybody, and for owners of slices: of what is theirs. */
-const READ_SLICES = ['slice plan', 'slice list', 'slice show'];
+const READ_SLICES = ['slice plan', 'slice list', 'slice show', 'slice top', 'slice metrics'];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
 const ANYONES = ['bootserver check', 'doctor', 'drill restore', 'team key', 'team sign', 'service pack'];
@@ -148,7 +148,7 @@ for (const name of AT_SITES) {
   });
 }
 
-for (const name of [...OF_SLICES, 'slice plan', 'slice show']) {
+for (const name of [...OF_SLICES, ...READ_SLICES.filter((name) => name !== 'slice list')]) {
   test(`${name}: an owner only of their slices, all others of any`, (t) => {
     const operation = find(name);
     const owner = who('slice-owner');

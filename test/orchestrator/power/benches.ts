@@ -53,6 +53,7 @@ export async function bench(
   t: ExecutionContext,
   kind: Kind,
   login = { user: USER, password: PASSWORD },
+  serial?: number,
 ): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), 'bw-'));
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
@@ -84,6 +85,7 @@ export async function bench(
   const args = await prepareSim({
     ...{ ...common, folder: join(folder, 'sim'), address: '127.0.0.1', control, name: 'n1' },
     uuid: machine.uuid,
+    serial,
   });
   const child = spawn('ipmi_sim', args, { stdio: 'ignore' });
   const ended = once(child, 'exit');

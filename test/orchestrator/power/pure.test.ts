@@ -2,7 +2,6 @@ import test from 'ava';
 import fc from 'fast-check';
 import { addressIn } from '../../../orchestrator/operations/power/bmc.ts';
 import { compare, judge, uuidsIn, uuidsOf } from '../../../orchestrator/power/claim.ts';
-import { argumentsOf } from '../../../orchestrator/power/ipmi.ts';
 import {
   failureIn,
   nextBootIn,
@@ -11,6 +10,7 @@ import {
   serialIn,
   wordsIn,
 } from '../../../orchestrator/power/ipmi-output.ts';
+import { argumentsOf } from '../../../orchestrator/power/ipmi-tool.ts';
 import {
   collectionSchema,
   networkOverride,

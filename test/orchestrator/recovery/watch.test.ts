@@ -8,6 +8,7 @@ import type { Policy } from '../../../orchestrator/fleet/site.ts';
 import { readGuard, resume } from '../../../orchestrator/recovery/guard.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
+import type { HardwareTold } from '../../../protocol/enrolment/messages.ts';
 import { rewriteNode } from '../../attack/redis/server.ts';
 import {
   anyImage,
@@ -60,8 +61,13 @@ async function world(t: ExecutionContext, policy: Partial<Policy> = { automation
       beatOfBoot(one, { healthy, reason: healthy ? '' : 'a unit failed' }),
     );
   };
+  const tells = (n: number, change: Partial<HardwareTold>) => {
+    const one = enrolment(n);
+    const hardware = { clock: clock.now, memory: 0, disk: 0, ...change };
+    return directory.heartbeat(one.id, certificateFor(one).serial, beatOfBoot(one, { hardware }));
+  };
   const incident = (id: string) => fleet.decisions.incidents.of(id);
-  return { ...found, directory, watch, guard, clock, member, beat, incident };
+  return { ...found, directory, watch, guard, clock, member, beat, tells, incident };
 }
 
 const shown = (n: number, change: Partial<Reattestation> = {}): Reattestation => {
@@ -116,6 +122,48 @@ test('a site that wants nothing of it, or only repairs, is told; another rule of
     t.is(incident(id), undefined, JSON.stringify(policy));
     t.is((await fleet.nodes.get(id))?.state, 'degraded', 'as before there was an automation');
   }
+});
+
+test('errors of memory and disks, and a clock that is off, break a node when they go on', async (t) => {
+  const { watch, member, incident, clock, tells, fleet } = await world(t);
+  const [disk, memory, late, well] = await Promise.all([1, 2, 3, 4].map(member));
+  for (let minute = 0; minute <= 30; minute++) {
+    clock.now = START + minute * MINUTE;
+    await tells(1, { disk: minute });
+    await tells(2, { memory: Math.floor(minute / 12) });
+    await tells(3, { clock: clock.now - 121_000 });
+    await tells(4, { clock: clock.now + 119_000, memory: 5, disk: 5 });
+    if (minute < 7) await watch.look();
+    if (minute === 6)
+      t.deepEqual(
+        [disk, memory, late].map((id) => incident(id!)),
+        [undefined, undefined, undefined],
+      );
+  }
+  await watch.look();
+  t.like(incident(disk!), { road: 'broken', step: 'open', signal: 'disk' });
+  t.regex(incident(disk!)!.evidence.join(), /errors that the node counted: \d+ at 20/);
+  t.like(incident(memory!), { road: 'broken', signal: 'memory' });
+  t.like(incident(late!), { road: 'broken', signal: 'clock' });
+  t.regex(incident(late!)!.evidence.join(), /-121 s off for 30 min/);
+  t.is(incident(well!), undefined);
+  t.true(fleet.decisions.incidents.all.every(({ road }) => road === 'broken'));
+});
+
+test('whatever a node says of its hardware hides nothing that was seen of it', async (t) => {
+  const { watch, member, incident, clock, tells } = await world(t, {
+    automation: 'fence',
+    signals: { memory: 'off', disk: 'off' },
+  });
+  const id = await member(1);
+  for (let minute = 0; minute <= 100; minute++) {
+    clock.now = START + minute * MINUTE;
+    await tells(1, { memory: minute * 9, disk: minute * 9 });
+    if (minute % 50 === 0)
+      watch.saw({ node: id, at: clock.now, kind: 'caught', code: 'QUOTE_SIGNATURE', what: 'it is none' });
+  }
+  await watch.settled();
+  t.like(incident(id), { road: 'compromised', signal: 'bad-quote' });
 });
 
 test('silence, illness and missing quotes last until they count; a node that is heard again was never broken', async (t) => {

@@ -38,6 +38,7 @@ export async function journal(t: ExecutionContext) {
     (await run('readlink', ['/proc/self/ns/mnt'])).stdout;
   while (!(await isOwn()) || (await isUp()).code !== 0) await sleep(50);
   return {
+    inside,
     command: [...inside, 'journalctl'] as [string, ...string[]],
     /** As PID 1 connects a unit. @param text bytes as Latin-1 */
     async write(unit: string, text: string): Promise<void> {

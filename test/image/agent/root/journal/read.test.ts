@@ -1,9 +1,12 @@
 /** What an instance has written, from a real journal. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { helperAt } from '../../../../../image/agent/member/helper-client.ts';
 import { readLog } from '../../../../../image/agent/root/journal/read.ts';
+import type { AskJournal } from '../../../../../protocol/agent/journal.ts';
 import { instanceId, instanceUnit } from '../../../../../protocol/agent/units.ts';
-import { LOG_LIMITS, logsSchema } from '../../../../../protocol/link/logs.ts';
+import { LOG_LIMITS, type LogLine, logsSchema } from '../../../../../protocol/link/logs.ts';
+import { helperSocket } from '../helper-socket.ts';
 import { journal } from './journal.ts';
 
 const unitOf = (name: string) => instanceUnit(instanceId(name));
@@ -70,6 +73,23 @@ test.serial('long and strange lines are cut and made harmless, and an answer fit
     full.lines.every(({ text }) => text.startsWith('y')),
     'the newest are there, the others left out',
   );
+});
+
+test.serial('the agent asks over the socket, for an instance and for nothing else', async (t) => {
+  t.timeout(180_000);
+  const { inside, write } = await journal(t);
+  const { path, close } = await helperSocket('journal', inside);
+  t.teardown(close);
+  await write(unitOf('web/shop'), 'hello\n');
+  const ask = helperAt<AskJournal>(path);
+  const asked = { name: 'web/shop', age: null, lines: 5 };
+  let lines: LogLine[] = [];
+  while (lines.length === 0) ({ lines } = await ask({ operation: 'instance-log', asked }));
+  t.like(lines[0], { text: 'hello', byNode: false });
+  for (const name of ['web/shop.service', '*', 'bootwave-agent', 'web/*', '../x'])
+    await t.throwsAsync(ask({ operation: 'instance-log', asked: { ...asked, name } }), {
+      code: 'HELPER_REQUEST',
+    });
 });
 
 test('a journal that cannot be read says so, and an instance of which nobody knows has written nothing', async (t) => {
