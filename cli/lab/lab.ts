@@ -200,7 +200,7 @@ function hints(lab: Lab, options: UpOptions): string {
     ...(lab.bmc === 'none'
       ? []
       : [
-          `  its BMC:     bootwave --data ${lab.dataFolder} node bmc set ${first} --kind ${lab.bmc} --address ${bmcAddress(0)} --user ${BMC_USER} --password-file ${bmcFiles(lab.folder).password}`,
+          `  its BMC:     bootwave --data ${lab.dataFolder} node bmc set ${first} --kind ${lab.bmc === 'both' ? 'ipmi' : lab.bmc} --address ${bmcAddress(0)} --user ${BMC_USER} --password-file ${bmcFiles(lab.folder).password}`,
         ]),
     `  the end:     ${options.detach === true ? `bootwave lab down${which}` : 'Ctrl-C'}`,
   ].join('\n');

@@ -5,7 +5,8 @@
 import { mustRun } from '../../base/run.ts';
 import { endProcessesIn, inNamespaceArguments, removeNamespace } from '../namespace.ts';
 
-export const BMC_KINDS = ['none', 'ipmi', 'redfish'] as const;
+/** `both`: each machine is reached by either. */
+export const BMC_KINDS = ['none', 'ipmi', 'redfish', 'both'] as const;
 export type BmcKind = (typeof BMC_KINDS)[number];
 
 const INTERFACE = 'bmc0';

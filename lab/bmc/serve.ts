@@ -33,8 +33,8 @@ const boards = new Map(lab.nodes.map((node) => [node.name, boardOf(lab, node)]))
 const children: ChildProcess[] = [];
 let stops = false;
 
-if (lab.bmc === 'redfish') await serveAllRedfish();
-if (lab.bmc === 'ipmi') await serveAllIpmi();
+if (lab.bmc !== 'ipmi') await serveAllRedfish();
+if (lab.bmc !== 'redfish') await serveAllIpmi();
 console.log('ready');
 
 const [signal] = await once(process, 'SIGTERM');

@@ -6,6 +6,7 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { untilIncident } from '../support/incident.ts';
 import { BOOT, type Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve } from '../support/rollout.ts';
@@ -65,23 +66,43 @@ test.serial(
   },
 );
 
-test.serial('a machine with the TPM of another: the second is refused, and both are stopped', async (t) => {
-  const { id } = await rack.until(ORIGINAL, ({ state }) => state === 'healthy');
-  const nodes = join(rack.lab.folder, 'nodes');
-  const console = await rack.lab.console(ORIGINAL);
-  await rm(join(nodes, COPY, 'tpm'), { recursive: true, force: true });
-  await cp(join(nodes, ORIGINAL, 'tpm'), join(nodes, COPY, 'tpm'), { recursive: true });
-  await rack.lab.powerOn(COPY);
-  const stopped = await rack.untilId(id, ({ state }) => state === 'quarantined');
-  t.is(stopped.state, 'quarantined');
-  t.regex(stopped.reason, /cloned identity/);
-  t.is(stopped.identity.certificateSerial, null);
-  // Whichever of them comes, it is the same EK.
-  await rack.state(console, 'rejected');
-  await rack.state(await rack.lab.console(COPY), 'rejected');
-  const actions = (await auditOf(id)).map(({ action, reason }) => `${action} ${reason}`);
-  t.true(
-    actions.some((line) => /ENROL_CLONED|cloned/.test(line)),
-    actions.join('\n'),
-  );
-});
+test.serial(
+  'a machine with the TPM of another: the second is refused, both are stopped, and neither is wiped',
+  async (t) => {
+    const { id } = await rack.until(ORIGINAL, ({ state }) => state === 'healthy');
+    const nodes = join(rack.lab.folder, 'nodes');
+    const console = await rack.lab.console(ORIGINAL);
+    await rack.bootwave('site', 'set', 'default', '--automation', 'fence');
+    const by = { actor: 'test', at: Date.now() };
+    await rack.fleet((fleet) => fleet.sites.set('default', { recovery: 'wipe' }, by));
+    await rm(join(nodes, COPY, 'tpm'), { recursive: true, force: true });
+    await cp(join(nodes, ORIGINAL, 'tpm'), join(nodes, COPY, 'tpm'), { recursive: true });
+    await rack.lab.powerOn(COPY);
+    const stopped = await rack.untilId(id, ({ state }) => state === 'quarantined');
+    t.is(stopped.state, 'quarantined');
+    t.regex(stopped.reason, /cloned identity/);
+    t.is(stopped.identity.certificateSerial, null);
+    // Whichever of them comes, it is the same EK.
+    await rack.state(console, '(rejected|held)');
+    await rack.state(await rack.lab.console(COPY), '(rejected|held)');
+    const asked = await untilIncident(rack, id, ({ step }) => step === 'person');
+    t.like(asked, { road: 'compromised', signal: 'cloned', wipe: null });
+    t.log((await rack.bootwave('incident', 'show', ORIGINAL)).stdout);
+    // They come again and again, and the site lets the automation wipe: a person goes first.
+    for (const name of [ORIGINAL, COPY]) {
+      await rack.lab.cycle(name);
+      await rack.state(await rack.lab.console(name), '(rejected|held)');
+    }
+    t.like(await untilIncident(rack, id, () => true), { number: asked.number, step: 'person', wipe: null });
+    t.is((await rack.untilId(id, () => true)).state, 'quarantined');
+    const actions = (await auditOf(id)).map(({ action, reason }) => `${action} ${reason}`);
+    t.true(
+      actions.some((line) => /ENROL_CLONED|cloned/.test(line)),
+      actions.join('\n'),
+    );
+    t.false(
+      actions.some((line) => /: (wiping|wiped): /.test(line)),
+      actions.join('\n'),
+    );
+  },
+);

@@ -3,11 +3,9 @@
  * proves that, and is installed anew. Real firmware, image, TPM, disk and signer; what was on the disk is looked for in the
  * file that is the disk.
  */
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
 import test from 'ava';
-import { mustRun } from '../../base/run.ts';
 import { untilIncident } from '../support/incident.ts';
+import { found, plant } from '../support/planted.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { approve, askInstall, installed } from '../support/rollout.ts';
@@ -15,9 +13,6 @@ import { stateUuid } from '../support/state-disk.ts';
 
 const NODE = 'held';
 const MINUTE = 60_000;
-const MIB = 2 ** 20;
-/** In each of its lines once, so that a part of it is found, too. */
-const PATTERN = Buffer.from('what somebody left on this disk\n'.repeat(MIB / 32));
 const by = () => ({ actor: 'test', at: Date.now() });
 
 let rack: Rack;
@@ -36,39 +31,6 @@ rackFor(
   { minutes: 120 },
 );
 
-const disk = () => join(rack.lab.folder, 'nodes', NODE, 'disk.raw');
-
-/** In room that no file of the node has: near the end of its state, and between its files on the ESP. */
-async function plant(): Promise<void> {
-  const { stdout } = await mustRun('sfdisk', ['--json', disk()]);
-  const { partitions } = (
-    JSON.parse(stdout) as { partitiontable: { partitions: { start: number; size: number }[] } }
-  ).partitiontable;
-  const handle = await open(disk(), 'r+');
-  try {
-    for (const { start, size } of partitions)
-      await handle.write(PATTERN, 0, PATTERN.length, (start + size) * 512 - 3 * MIB);
-  } finally {
-    await handle.close();
-  }
-}
-
-/** How many pieces of the disk hold some of it. */
-async function found(): Promise<number> {
-  const handle = await open(disk(), 'r');
-  const piece = Buffer.alloc(16 * MIB);
-  try {
-    let count = 0;
-    for (let at = 0; ; at += piece.length) {
-      const { bytesRead } = await handle.read(piece, 0, piece.length, at);
-      if (bytesRead === 0) return count;
-      if (piece.subarray(0, bytesRead).includes('what somebody left on this disk')) count += 1;
-    }
-  } finally {
-    await handle.close();
-  }
-}
-
 test.serial(
   'fenced, wiped, back with new keys and installed, and nothing of before is on its disk',
   async (t) => {
@@ -76,8 +38,8 @@ test.serial(
     const before = await rack.record(NODE);
     t.is(before.disks.length, 1, 'the fleet knows which disk it installed');
     const uuid = await stateUuid(rack, NODE);
-    await plant();
-    t.true((await found()) >= 2);
+    await plant(rack, NODE);
+    t.true((await found(rack, NODE)) >= 2);
     await rack.fleet((fleet) => fleet.sites.set('default', { recovery: 'wipe' }, by()));
     const began = performance.now();
     const told = await rack.bootwave('node', 'fence', NODE, '--reason', 'it talks to strangers');
@@ -108,7 +70,7 @@ test.serial(
     t.is(after.identity.akName, before.identity.akName);
     t.deepEqual(after.disks, before.disks);
     t.not(await stateUuid(rack, NODE), uuid);
-    t.is(await found(), 0);
+    t.is(await found(rack, NODE), 0);
     const steps = (await rack.fleet((fleet) => fleet.audit.read({ node: before.id })))
       .filter(({ action }) => action === 'incident')
       .map(({ reason }) => /: (fenced|wiping|wiped|returning|ended): /.exec(reason)?.[1]);
