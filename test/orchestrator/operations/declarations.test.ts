@@ -95,9 +95,12 @@ const AT_SITES = [
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Of slices that are theirs. */
-const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete'];
+const OF_SLICES = [
+  ...['slice run', 'slice stop', 'slice extend', 'slice delete'],
+  ...['slice reserve', 'slice unreserve'],
+];
 /** To read for everybody, and for owners of slices: of what is theirs. */
-const READ_SLICES = ['slice plan', 'slice list', 'slice show'];
+const READ_SLICES = ['slice plan', 'slice list', 'slice show', 'slice reservations'];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
 const ANYONES = ['bootserver check', 'doctor', 'team key', 'team sign', 'service pack'];
@@ -146,7 +149,7 @@ for (const name of AT_SITES) {
   });
 }
 
-for (const name of [...OF_SLICES, 'slice plan', 'slice show']) {
+for (const name of [...OF_SLICES, 'slice plan', 'slice show', 'slice reservations']) {
   test(`${name}: an owner only of their slices, all others of any`, (t) => {
     const operation = find(name);
     const owner = who('slice-owner');
