@@ -40,7 +40,9 @@ export function changeTexts(id: string, at: number, limits: Limits, mark: string
     `${DATE} '+${markText(limits, '%s%3N')}'`,
   ];
   const service = [
-    ...['[Unit]', what, '', '[Service]', 'Type=oneshot', `StandardOutput=truncate:${mark}`],
+    // One whose instance is gone by then fails, and is forgotten.
+    ...['[Unit]', what, 'CollectMode=inactive-or-failed', ''],
+    ...['[Service]', 'Type=oneshot', `StandardOutput=truncate:${mark}`],
     ...commands.map((one) => `ExecStart=${one.replaceAll('%', '%%')}`),
     '',
   ];

@@ -63,7 +63,7 @@ test('the timers are there before; each sets the limits and says when, at its se
   t.regex(begins!, new RegExp(`^OnCalendar=@${BEGIN / 1000}\nAccuracySec=1ms$`, 'm'));
   t.regex(ends!, new RegExp(`^OnCalendar=@${END / 1000}$`, 'm'));
   const mark = join(node.at('run'), 'instances', ID, 'share.json');
-  t.deepEqual(begin!.split('\n').slice(3), [
+  t.deepEqual(begin!.split('\n').slice(4), [
     ...['[Service]', 'Type=oneshot', `StandardOutput=truncate:${mark}`],
     `ExecStart=/usr/bin/systemctl set-property --runtime ${UNIT} CPUQuota=130%% MemoryMax=${128 * MIB}`,
     `ExecStart=/usr/bin/date '+{"cpu":130,"memory":${128 * MIB},"since":%%s%%3N}'`,
