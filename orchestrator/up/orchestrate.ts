@@ -30,6 +30,7 @@ import { targetsOf } from '../rollout/run/targets.ts';
 import { keepSigner } from '../signer/child.ts';
 import { SignerClient } from '../signer/client.ts';
 import { signerFiles } from '../signer/files.ts';
+import { startReservationKeeper } from '../slices/reservations/keep.ts';
 import { linkFailure } from '../transport/errors.ts';
 import { LinkPool } from '../transport/pool.ts';
 import { startUsageKeeper } from '../usage/keep.ts';
@@ -115,6 +116,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const restraints = startRestraintKeeper({ fleet, pool, signer, log, signal });
+  const reservations = startReservationKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
@@ -135,6 +137,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       installs,
       configs,
       restraints,
+      reservations,
       learning,
       power,
       recovery,

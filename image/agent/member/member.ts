@@ -326,7 +326,8 @@ export class Member {
         ...(this.#services.shared && { shared: this.#services.shared }),
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),
-      usage: () => this.#usage(),
+      // The numbers may be of a moment ago; the clock may not.
+      usage: async () => ({ ...(await this.#usage()), clock: this.#parts.now() }),
       flows: (args) => this.#flows.answer(args),
       logs: (args) => this.#reading.take(() => this.#parts.logs(args)),
       config: (args) => this.#config.config(args),

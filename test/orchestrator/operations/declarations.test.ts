@@ -97,9 +97,12 @@ const AT_SITES = [
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Of slices that are theirs. */
-const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'];
+const OF_SLICES = [
+  ...['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'],
+  ...['slice reserve', 'slice unreserve'],
+];
 /** To read for everybody, and for owners of slices: of what is theirs. */
-const READ_SLICES = ['slice plan', 'slice list', 'slice show', 'slice top', 'slice metrics'];
+const READ_SLICES = ['slice plan', 'slice list', 'slice show', 'slice top', 'slice metrics', 'slice reservations'];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
 const ANYONES = ['bootserver check', 'doctor', 'drill restore', 'team key', 'team sign', 'service pack'];
