@@ -41,7 +41,7 @@ test('one after the other, each beside what is usual; the same one is on record 
   t.is(out.split('\n').length, 5);
   t.regex(
     out,
-    /^\S+ \S+ restore [0-9a-f]{8} of .*: it went well; restored 10\.0 s \(2\.0 of what is usual\)$/m,
+    /^\S+ \S+ restore noted-[0-9a-f]{16} of .*: it went well; restored 10\.0 s \(2\.0 of what is usual\)$/m,
   );
   t.regex(out, /: FAILED; restored/);
   t.regex(
