@@ -102,7 +102,14 @@ const OF_SLICES = [
   ...['slice reserve', 'slice unreserve'],
 ];
 /** To read for everybody, and for owners of slices: of what is theirs. */
-const READ_SLICES = ['slice plan', 'slice list', 'slice show', 'slice top', 'slice metrics', 'slice reservations'];
+const READ_SLICES = [
+  'slice plan',
+  'slice list',
+  'slice show',
+  'slice top',
+  'slice metrics',
+  'slice reservations',
+];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
 const ANYONES = ['bootserver check', 'doctor', 'drill restore', 'team key', 'team sign', 'service pack'];
