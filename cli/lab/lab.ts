@@ -14,6 +14,7 @@ import { FIRMWARES, type Firmware, MINIMUM_MEMORY_MIB, type NodeSpec } from '../
 import { labFolder, listLabs } from '../../lab/state.ts';
 import { attachTerminal } from '../../lab/terminal.ts';
 import { print, table } from '../context.ts';
+import { registerInner } from './inner.ts';
 import { registerSaved, type Which } from './saved.ts';
 import { registerSim } from './sim.ts';
 
@@ -105,6 +106,7 @@ export function register(lab: Command): void {
 
   registerSaved(lab, command, open);
   registerSim(lab);
+  registerInner(lab);
 
   command('down', 'end a lab and remove all that it made')
     .option('--all', 'every lab of this machine')

@@ -1,45 +1,25 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import { isVersion } from '../../formats/version.ts';
-import { initRehearsal, runRehearsal } from '../../lab/sim/rehearsal.ts';
+import { initRehearsal, type RehearsalOptions, runRehearsal } from '../../lab/sim/rehearsal.ts';
 import { pathsOf, print } from '../context.ts';
-import { untilStopped, whole } from '../option.ts';
+import { type Json, untilStopped, whole } from '../option.ts';
 
-type Options = {
-  init?: boolean;
-  nodes: number;
-  site: string[];
-  images: [string, ...string[]];
-  badImages: string[];
-  faults: number;
-  restart: number;
-  heartbeat: number;
-  json?: boolean;
-};
+/** Of `withNodes`. */
+export type NodesOptions = Omit<RehearsalOptions, 'sites'> & { site: string[] };
+type Options = Json & NodesOptions & { init?: boolean };
 
 /** Loopback addresses for more nodes there are; memory is not. */
 const MOST = 10_000;
 
 export function registerSim(lab: Command): void {
-  lab
-    .command('sim')
-    .description('simulated nodes in front of bootwave up, to rehearse a rollout; needs --data')
-    .option('--init', 'make an empty data directory one for rehearsals, and nothing else')
-    .option('--nodes <count>', 'how many', whole(1, MOST), 100)
-    .option('--site <names>', 'where they are, separated by commas; made where missing', list, ['default'])
-    .option('--images <versions>', 'published for them; new nodes run the first', versions, [
-      '1.0.0',
-      '1.1.0',
-    ])
-    .option('--bad-images <versions>', 'published, and each node panics with them', versions, [])
-    .option(
-      '--faults <share>',
-      'of the nodes have some fault with each image but the first, e.g. 5%',
-      share,
-      0,
-    )
-    .option('--restart <seconds>', 'how long a node is away when it restarts', whole(0, 3600), 5)
-    .option('--heartbeat <seconds>', 'as bootwave up has it', whole(1, 3600), 30)
+  withNodes(
+    lab
+      .command('sim')
+      .description('simulated nodes in front of bootwave up, to rehearse a rollout; needs --data')
+      .option('--init', 'make an empty data directory one for rehearsals, and nothing else'),
+    100,
+  )
     .option('--json')
     .action(async (options: Options, command: Command) => {
       const paths = pathsOf(named(command));
@@ -63,8 +43,28 @@ export function registerSim(lab: Command): void {
     });
 }
 
+/** @param count of nodes, by default */
+export function withNodes(command: Command, count: number): Command {
+  return command
+    .option('--nodes <count>', 'how many', whole(1, MOST), count)
+    .option('--site <names>', 'where they are, separated by commas; made where missing', list, ['default'])
+    .option('--images <versions>', 'published for them; new nodes run the first', versions, [
+      '1.0.0',
+      '1.1.0',
+    ])
+    .option('--bad-images <versions>', 'published, and each node panics with them', versions, [])
+    .option(
+      '--faults <share>',
+      'of the nodes have some fault with each image but the first, e.g. 5%',
+      share,
+      0,
+    )
+    .option('--restart <seconds>', 'how long a node is away when it restarts', whole(0, 3600), 5)
+    .option('--heartbeat <seconds>', 'as bootwave up has it', whole(1, 3600), 30);
+}
+
 /** Never by default: the default directory is that of the fleet. @throws BootwaveError `REHEARSAL_DATA` */
-function named(command: Command): Command {
+export function named(command: Command): Command {
   const { data } = command.optsWithGlobals<{ data?: string }>();
   if (data !== undefined || process.env.BOOTWAVE_DATA !== undefined) return command;
   throw new BootwaveError({

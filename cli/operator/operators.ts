@@ -1,14 +1,12 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { BootwaveError } from '../../base/error.ts';
-import { createFileAtomic, exists } from '../../base/files.ts';
 import { ROLES, type Role } from '../../keys/operator-roles.ts';
 import * as operator from '../../orchestrator/operations/operator/declared.ts';
 import type { Registered } from '../../orchestrator/operators/register.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, dayOf, type Json, whole } from '../option.ts';
+import { newOperatorFile } from './new-file.ts';
 
 type AddOptions = Json & { role: Role; site?: string[]; slice?: string[]; days: number; out?: string };
 
@@ -25,17 +23,13 @@ export function register(group: Command): void {
     .action(async (name: string, options: AddOptions, command: Command) => {
       const { role, site: sites = [], slice: slices = [], days, json } = options;
       const file = resolve(options.out ?? `${name}.pem`);
-      if (await exists(file)) throw there(file);
-      // The key is made here and never leaves this machine.
-      const { privateKey, publicKey: own } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const publicKey = own.export({ type: 'spki', format: 'pem' }) as string;
-      const { issued, chain } = await call(command, operator.add, {
-        ...{ name, role, sites, days, publicKey },
-        // A server of the version before knows no slices.
-        ...(slices.length === 0 ? {} : { slices }),
-      });
-      const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
-      if (!(await createFileAtomic(file, `${key}${chain}`))) throw there(file);
+      const { issued } = await newOperatorFile(file, (publicKey) =>
+        call(command, operator.add, {
+          ...{ name, role, sites, days, publicKey },
+          // A server of the version before knows no slices.
+          ...(slices.length === 0 ? {} : { slices }),
+        }),
+      );
       print(
         json,
         { ...issued, file },
@@ -74,13 +68,4 @@ function listText(all: readonly Registered[], now: number): string {
       one.serial,
     ]),
   );
-}
-
-function there(file: string): BootwaveError {
-  return new BootwaveError({
-    code: 'OPERATOR_FILE',
-    what: `${file} is there already`,
-    unchanged: 'no certificate was given',
-    next: 'name another with --out',
-  });
 }

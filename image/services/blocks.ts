@@ -7,6 +7,8 @@ export type Block = {
   packages: readonly [string, ...string[]];
   /** Files that are kept of them; libraries come by themselves. */
   keep: readonly string[];
+  /** Bootwave is in it, too: its sources and what they run on, which say what version it is. */
+  own?: true;
 };
 
 export const BLOCKS: Readonly<Record<string, Block>> = {
@@ -14,6 +16,29 @@ export const BLOCKS: Readonly<Record<string, Block>> = {
   /** Kept up by Debian's security team, serves ranges from the page cache, and bounds how many it serves at a time. */
   'image-mirror': { packages: ['nginx'], keep: ['usr/sbin/nginx'] },
   chrony: { packages: ['chrony'], keep: ['usr/sbin/chronyd', 'usr/bin/chronyc'] },
+  /** What a server of Bootwave calls: for its records, kernel locks, Secure Boot lists, an interface, and sockets of one. */
+  bootwave: {
+    packages: [
+      'redis-server',
+      'redis-tools',
+      'util-linux',
+      'iproute2',
+      'perl-base',
+      'efitools',
+      'libstdc++6',
+    ],
+    keep: [
+      'usr/bin/redis-server',
+      'usr/bin/redis-cli',
+      'usr/bin/flock',
+      'usr/bin/cert-to-efi-sig-list',
+      'usr/bin/sign-efi-sig-list',
+      'bin/ip',
+      'usr/bin/perl',
+      'usr/lib/x86_64-linux-gnu/perl-base',
+    ],
+    own: true,
+  },
   unbound: {
     packages: ['unbound', 'dns-root-data'],
     keep: [

@@ -4,7 +4,6 @@ import { basename, dirname, join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import { exists } from '../../base/files.ts';
 import { mustRun } from '../../base/run.ts';
-import type { ServiceVersion } from '../../protocol/service/name.ts';
 import { Apt, aptSources, type Package, packageDate } from '../build/apt.ts';
 import { cacheFolder } from '../build/cache.ts';
 import { neededBy } from '../build/elf.ts';
@@ -12,7 +11,10 @@ import { withLock } from '../build/lock.ts';
 import { BLOCKS, type Block } from './blocks.ts';
 import { mustBeRoot } from './failure.ts';
 import { merge, readWritten } from './merge.ts';
-import { inWork, type Packed, packRoot } from './pack.ts';
+import { copyOwn, ownVersion } from './own.ts';
+import { inWork, type Packed, packRoot, type RootOptions } from './pack.ts';
+
+type BlockRoot = Pick<RootOptions, 'root' | 'service' | 'manifest' | 'date'>;
 
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
 const LOADER = 'usr/lib64/ld-linux-x86-64.so.2';
@@ -22,23 +24,32 @@ const LOADER = 'usr/lib64/ld-linux-x86-64.so.2';
  * @param out the bundle @throws BootwaveError `SERVICE_BLOCK`, `ARCHIVE_UNREACHABLE`, and as `packRoot`
  */
 export async function buildBlock(name: string, out: string, signal?: AbortSignal): Promise<Packed> {
-  const block = Object.hasOwn(BLOCKS, name) ? BLOCKS[name] : undefined;
-  if (block === undefined)
-    throw failure(
-      `the fleet has no service '${name.slice(0, 64)}' of its own`,
-      `one of ${Object.keys(BLOCKS).join(', ')} is needed`,
-    );
+  blockOf(name);
   mustBeRoot();
-  return inWork(out, async (work) => {
-    const full = join(work, 'full');
-    const { version, date } = await unpackDebian(block, full, signal);
-    const root = join(work, 'root');
-    const own = join(import.meta.dirname, name);
-    await makeRoot(block, { full, root, files: join(own, 'files') });
-    const manifest = merge(readWritten(await readFile(join(own, 'service.yaml'), 'utf8')), {}, null);
-    const service: ServiceVersion = { name: `fleet/${name}`, version: serviceVersion(version) };
-    return packRoot({ root, service, manifest, date, out, ...(signal && { signal }) });
-  });
+  return inWork(out, async (work) =>
+    packRoot({ ...(await blockRoot(name, work, signal)), out, ...(signal && { signal }) }),
+  );
+}
+
+/** What becomes the bundle. @param work an empty folder @throws BootwaveError `SERVICE_BLOCK`, `ARCHIVE_UNREACHABLE` */
+export async function blockRoot(name: string, work: string, signal?: AbortSignal): Promise<BlockRoot> {
+  const block = blockOf(name);
+  const full = join(work, 'full');
+  const { version, date } = await unpackDebian(block, full, signal);
+  const root = join(work, 'root');
+  const own = join(import.meta.dirname, name);
+  await makeRoot(block, { full, root, files: join(own, 'files') });
+  const manifest = merge(readWritten(await readFile(join(own, 'service.yaml'), 'utf8')), {}, null);
+  return { root, service: { name: `fleet/${name}`, version }, manifest, date };
+}
+
+function blockOf(name: string): Block {
+  const block = Object.hasOwn(BLOCKS, name) ? BLOCKS[name] : undefined;
+  if (block !== undefined) return block;
+  throw failure(
+    `the fleet has no service '${name.slice(0, 64)}' of its own`,
+    `one of ${Object.keys(BLOCKS).join(', ')} is needed`,
+  );
 }
 
 /** Debian's version in our grammar: without the epoch, and `.` for `+`. */
@@ -46,7 +57,7 @@ export const serviceVersion = (debian: string): string =>
   debian.replace(/^\d+:/, '').replaceAll('+', '.').toLowerCase();
 
 /** Programs and every library of what they depend on. What is fetched is checked by apt and kept for the next time. */
-async function unpackDebian({ packages }: Block, full: string, signal?: AbortSignal) {
+async function unpackDebian({ packages, own }: Block, full: string, signal?: AbortSignal) {
   const cache = join(cacheFolder(), 'services');
   await mkdir(cache, { recursive: true });
   const debs = await withLock(join(cache, '.lock'), () => fetchDebian(packages, cache, signal), signal);
@@ -55,7 +66,8 @@ async function unpackDebian({ packages }: Block, full: string, signal?: AbortSig
   const first = debs.find((one) => one.name === packages[0]);
   if (first === undefined)
     throw failure(`the Debian archive has no ${packages[0]}`, 'check BOOTWAVE_APT_SOURCES');
-  return { version: first.version, date: await packageDate(first.deb) };
+  const version = own === undefined ? serviceVersion(first.version) : await ownVersion(debs);
+  return { version, date: await packageDate(first.deb) };
 }
 
 async function fetchDebian(packages: readonly string[], cache: string, signal?: AbortSignal) {
@@ -83,13 +95,14 @@ const fileOf = ({ name, version }: Package, files: readonly string[]): string | 
   files.find((file) => file.startsWith(`${name}_${version.replaceAll(':', '%3a')}_`));
 
 async function makeRoot(
-  { keep }: Block,
+  { keep, own }: Block,
   { full, root, files }: { full: string; root: string; files: string },
 ): Promise<void> {
   for (const folder of ['usr/bin', 'usr/sbin', LIBRARIES, 'usr/lib64', 'etc'])
     await mkdir(join(root, folder), { recursive: true });
   for (const folder of ['bin', 'sbin', 'lib', 'lib64']) await symlink(`usr/${folder}`, join(root, folder));
   for (const path of keep) await copy(join(full, path), join(root, path));
+  if (own !== undefined) await copyOwn(root);
   await copyLibraries(full, root);
   await writeFile(join(root, 'etc/passwd'), 'root:x:0:0::/:/nologin\nnobody:x:65534:65534::/:/nologin\n');
   await writeFile(join(root, 'etc/group'), 'root:x:0:\nnogroup:x:65534:\n');
@@ -138,7 +151,7 @@ async function firstOf(paths: readonly string[]): Promise<string | null> {
 
 async function copy(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true });
-  await cp(from, to, { dereference: true });
+  await cp(from, to, { dereference: true, recursive: true });
 }
 
 function failure(what: string, next: string): BootwaveError {

@@ -6,11 +6,13 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { mustRun, type RunResult, run } from '../../../../../base/run.ts';
 import { writeInstance } from '../../../../../image/agent/root/services/instance.ts';
+import { processOf } from '../../../../../image/agent/root/services/oci.ts';
 import { type Place, placeOf } from '../../../../../image/agent/root/services/place.ts';
 import type { Held } from '../../../../../image/agent/root/services/secrets.ts';
 import { netUnit } from '../../../../../image/agent/root/services/units.ts';
 import { instanceUnit } from '../../../../../protocol/agent/units.ts';
 import type { Manifest } from '../../../../../protocol/service/manifest.ts';
+import { manifestOf } from './any-manifest.ts';
 import { type Bundle, scratch } from './bundles.ts';
 
 const ROOTFS = join(import.meta.dirname, '../../../../../image/rootfs/usr/lib/bootwave');
@@ -115,7 +117,8 @@ export async function box(t: ExecutionContext) {
       const place = placeOf(slot);
       const data = join(folder, 'states', name.replace('/', '.'), 'data');
       await mkdir(data, { recursive: true });
-      await mustRun('chown', ['-R', `${place.firstId}:${place.firstId}`, data]);
+      const { uid, gid } = manifest.user;
+      await mustRun('chown', ['-R', `${place.firstId + uid}:${place.firstId + gid}`, data]);
       await chmod(data, 0o700);
       const id = name.replace('/', '.');
       await writeInstance(
@@ -146,13 +149,16 @@ export async function box(t: ExecutionContext) {
       await unit(netUnit(id), 'ExecStopPost');
     },
     /** The health check's way in. */
-    async inside(id: string, command: readonly string[]): Promise<RunResult> {
-      const { processOf } = await import('../../../../../image/agent/root/services/oci.ts');
-      const { manifestOf } = await import('./any-manifest.ts');
+    async inside(
+      id: string,
+      command: readonly string[],
+      manifest: Manifest = manifestOf(),
+      through: readonly string[] = [],
+    ): Promise<RunResult> {
       entered += 1;
       const file = join(folder, `process-${entered}.json`);
-      await writeFile(file, JSON.stringify(processOf(manifestOf(), command)));
-      return exec(...CRUN, 'exec', '--process', file, id);
+      await writeFile(file, JSON.stringify(processOf(manifest, command)));
+      return exec(...through, ...CRUN, 'exec', '--process', file, id);
     },
   };
 }
