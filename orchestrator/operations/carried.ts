@@ -18,6 +18,8 @@ export class Carried extends Duplex {
     this.#socket = socket;
     socket.once('close', () => this.destroy());
     this.on('error', () => {});
+    // It closed while the operation was on its way, and says so no more.
+    if (socket.destroyed) this.destroy();
   }
 
   /** What the other side has sent. */

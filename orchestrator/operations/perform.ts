@@ -59,7 +59,16 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
   if (from.remote === true && holds(operation.hostOnly, parsed)) throw hostOnly(operation);
   const { input, identity } = await authorise(house, from.identity, operation, parsed);
   const records = operation.offline === 'files' ? null : await house.records();
-  const context = acting(house, { ...from, identity }, records, ask.signed);
+  const { carrying } = from;
+  const still = async () => {
+    await carrying?.still();
+    if (boundTo(identity, operation) === null) return;
+    // Its nodes may have moved to another site meanwhile.
+    const { denial } = await judgeAbout(house, identity, operation, input);
+    if (denial !== null) throw refused(denial);
+  };
+  const carried = carrying && { ...carrying, still };
+  const context = acting(house, { ...from, identity, carrying: carried }, records, ask.signed);
   if (!holds(operation.fourEyes, input)) {
     const result = await (await operation.act())(input, context);
     return { kind: 'done', result: output(operation, result) };
@@ -120,16 +129,21 @@ async function authorise(
 ): Promise<{ input: unknown; identity: Identity }> {
   const role = judgeRole(identity, operation);
   const glass = role === null ? identity : await refuseOrBreak(house, identity, operation, role);
-  const { nodes: fields = [] } = operation;
-  const bound = boundTo(glass, operation);
-  if (fields.length === 0 && bound === null) return { input: parsed, identity: glass };
-  const { fleet } = await house.records();
-  const { input, nodes } = await pin(fleet, fields, parsed as Record<string, unknown>);
-  if (bound === null) return { input, identity: glass };
-  const about = (await operation[bound]?.(input, { nodes, fleet })) ?? [];
-  const denial = judge(glass, operation, about);
+  const { input, denial } = await judgeAbout(house, glass, operation, parsed);
   if (denial === null) return { input, identity: glass };
   return { input, identity: await refuseOrBreak(house, glass, operation, denial) };
+}
+
+/** What it concerns now, and whether somebody whose role allows it may do it to that. */
+async function judgeAbout(house: House, identity: Identity, operation: Operation, parsed: unknown) {
+  const { nodes: fields = [] } = operation;
+  const bound = boundTo(identity, operation);
+  if (fields.length === 0 && bound === null) return { input: parsed, denial: null };
+  const { fleet } = await house.records();
+  const { input, nodes } = await pin(fleet, fields, parsed as Record<string, unknown>);
+  if (bound === null) return { input, denial: null };
+  const about = (await operation[bound]?.(input, { nodes, fleet })) ?? [];
+  return { input, denial: judge(identity, operation, about) };
 }
 
 type Named = NonNullable<Awaited<ReturnType<Fleet['nodes']['get']>>>;
@@ -175,12 +189,15 @@ async function refuseOrBreak(
     }
   }
   await note(house, actor, denial);
-  throw new BootwaveError({
+  throw refused(denial);
+}
+
+const refused = (denial: Denial): BootwaveError =>
+  new BootwaveError({
     ...denial,
     unchanged: 'nothing was changed',
     next: 'docs/operators.md says who may do what',
   });
-}
 
 /** A refused attempt by a known person belongs in the history. If the history cannot be written, nobody is let in. */
 async function note(house: House, actor: string, { code, what }: Denial): Promise<void> {

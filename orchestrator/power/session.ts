@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { refusal, whyText } from '../../base/error.ts';
+import { within } from '../../base/wait.ts';
 import type { SerialLine } from './bmc.ts';
 import type { Transcript } from './transcript.ts';
 
@@ -52,7 +53,8 @@ export async function sit(sitting: Sitting): Promise<{ why: string; typed: numbe
       const now = performance.now();
       if (now - typedAt >= times.idle) end(`nobody typed for ${minutes(times.idle)}`);
       if (now - began >= times.most) end(`it lasted ${minutes(times.most)}`);
-      await still();
+      // Whoever keeps the answer back keeps nobody in.
+      await within(still(), 6 * times.look, 'nobody knows whether they still may: no answer');
     }
   };
   const failed = (error: unknown) => end(whyText(error));
@@ -60,6 +62,8 @@ export async function sit(sitting: Sitting): Promise<{ why: string; typed: numbe
   // Whoever closes the window leaves, too.
   const left = () => end('the person left');
   hear().then(left, left);
+  // Also while what they typed waits for a machine that takes none of it.
+  person.once('close', left);
   watch().catch(failed);
   line.ended.then(end, failed);
   signal.addEventListener('abort', () => failed(signal.reason), { once: true });

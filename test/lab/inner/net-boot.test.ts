@@ -46,7 +46,12 @@ test.serial(
       const options = answers[macText(ask.chaddr)]?.();
       if (options === undefined) return;
       const type: [number, Uint8Array] = [OPTION.messageType, Uint8Array.of(isOffer ? 2 : 5)];
-      const reply = { ...ask, op: 2 as const, yiaddr: parseIp4('127.77.0.10'), options: new Map([type, ...options]) };
+      const reply = {
+        ...ask,
+        op: 2 as const,
+        yiaddr: parseIp4('127.77.0.10'),
+        options: new Map([type, ...options]),
+      };
       // What others on the wire say, first.
       send(Buffer.from('no packet'));
       send(bytes);

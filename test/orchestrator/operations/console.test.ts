@@ -181,6 +181,19 @@ test('who is revoked while they sit there is out; the password is in no argument
   t.regex((await ann.over).result.why, /OPERATOR_REVOKED/);
 });
 
+test('a site admin whose node goes to another site is out', async (t) => {
+  const { fleet, paths, way, node } = await standing(t);
+  const at = Date.now();
+  const { site } = await fleet.nodes.resolve(node);
+  const claim = { name: 'sam', role: 'site-admin', sites: [site] } as const;
+  const { file } = await operatorOf(paths, claim, at);
+  const sam = sits(way, node, { credential: await readCredential(file) });
+  await sam.opened;
+  await fleet.sites.add('rome', {}, { actor: 'operator:x', at });
+  await ask(way, { credential: null }, 'node set', { nodes: [node], change: { site: 'rome' } });
+  t.regex((await sam.over).result.why, /OPERATOR_SITE/);
+});
+
 test('a viewer, or a site admin of elsewhere, sees nothing of it and leaves no trace but the refusal', async (t) => {
   const { paths, way, node, history } = await standing(t);
   for (const [name, role, code] of [

@@ -1,9 +1,11 @@
 /** What ends a session, and what is kept of it. */
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex, PassThrough } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
+import { Carried } from '../../../orchestrator/operations/carried.ts';
 import { type Sitting, sit } from '../../../orchestrator/power/session.ts';
 import { beginTranscript } from '../../../orchestrator/power/transcript.ts';
 
@@ -46,6 +48,27 @@ test('who types goes on, up to the longest time', async (t) => {
   clearInterval(types);
   t.regex(why, /^it lasted/);
   t.true(typed > 1);
+});
+
+test('who closes the window is gone, also while a machine takes nothing of what they typed', async (t) => {
+  const stuck = pair();
+  stuck.sitting.line.type = () => new Promise(() => {});
+  const over = sit(stuck.sitting);
+  stuck.person.push('x');
+  setImmediate(() => stuck.person.destroy());
+  t.is((await over).why, 'the person left');
+});
+
+test('who was gone before it began holds no console', async (t) => {
+  const socket = new PassThrough();
+  socket.destroy();
+  await once(socket, 'close');
+  t.is((await sit(pair({ person: new Carried(socket) }).sitting)).why, 'the person left');
+});
+
+test('where nobody answers whether they still may, it ends', async (t) => {
+  const { sitting } = pair({ still: () => new Promise(() => {}) });
+  t.regex((await sit(sitting)).why, /^nobody knows whether they still may/);
 });
 
 test('nothing is seen that was not recorded first; what cannot be recorded ends it', async (t) => {
