@@ -84,6 +84,13 @@ export function until(text: string): number {
   return at;
 }
 
+/** @returns milliseconds */
+export function span(text: string): number {
+  const length = spanOf(text);
+  if (length !== null) return length;
+  throw new InvalidArgumentError('a time such as 30m, 12h, 7d');
+}
+
 /** Fires at Ctrl-C, or when told to end. */
 export function untilStopped(): AbortSignal {
   const stop = new AbortController();

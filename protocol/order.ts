@@ -10,6 +10,7 @@ import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto
 import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
 import { versionSchema } from '../formats/version.ts';
+import { RESERVATION_LIMITS, reservationSchema } from './reservation.ts';
 import { BUNDLE_LIMITS } from './service/bundle.ts';
 import { distinct } from './service/manifest.ts';
 import { instanceNameSchema } from './service/name.ts';
@@ -134,6 +135,10 @@ const fields = z.strictObject({
       z.maxLength(ORDER_LIMITS.services),
       distinct(({ name }) => name, 'a name'),
     ),
+  ),
+  /** Of slices that have services in this order; absent where there is none, as with restraints. */
+  reservations: z.optional(
+    z.array(reservationSchema).check(z.minLength(1), z.maxLength(RESERVATION_LIMITS.perOrder)),
   ),
 });
 export type Order = z.infer<typeof fields>;

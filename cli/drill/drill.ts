@@ -10,13 +10,35 @@ import { fleetNumber } from '../backup/restore.ts';
 import { harmless, print } from '../context.ts';
 import { call, here } from '../operate.ts';
 import { commandFor, type Json, minuteOf, since, textOf } from '../option.ts';
+import { register as registerSchedules } from './schedule.ts';
+
+type Bad = Json & { reason: string; image?: string; service?: string };
+type Pick = Json & { reason: string; pick?: string };
 
 export function register(group: Command): void {
-  commandFor(group, drill.recovery, '<node>')
+  commandFor(group, drill.recovery, '[node]')
+    .option('--pick <site>', 'in place of a node: one of this site that can be done without')
     .requiredOption('--reason <text>', 'why; it is kept for ever')
-    .action(async (node: string, { json, reason }: Json & { reason: string }, command: Command) => {
-      const { plan } = await call(command, drill.recovery, { node, reason });
-      print(json, { plan }, () => `drill ${plan} begins; 'bootwave recovery plans' shows how far it is`);
+    .action(async (node: string | undefined, { json, pick, reason }: Pick, command: Command) => {
+      const begun = await call(command, drill.recovery, { node, site: pick, reason });
+      print(json, begun, () =>
+        harmless(
+          `drill ${begun.plan} of ${begun.name} begins; 'bootwave recovery plans' shows how far it is`,
+        ),
+      );
+    });
+
+  commandFor(group, drill.rollback, '<node>')
+    .option('--image <version>', 'an image that is meant to fail')
+    .option('--service <name:version>', 'in its place: a version of a service that is')
+    .requiredOption('--reason <text>', 'why; it is kept for ever')
+    .action(async (node: string, { json, ...said }: Bad, command: Command) => {
+      const begun = await call(command, drill.rollback, { node, ...said });
+      print(json, begun, () =>
+        harmless(
+          `drill ${begun.drill} of ${begun.name} begins; 'bootwave rollout show ${begun.rollout}' shows how far it is`,
+        ),
+      );
     });
 
   type From = Json & { key: string; fleet: string; after?: number; out?: string };
@@ -41,7 +63,7 @@ export function register(group: Command): void {
       unchanged: 'nothing was put on record',
     });
     // What it has to be is declared, and the server holds it against that.
-    const report = jsonIn(text) as Report & { kind: 'restore' };
+    const report = jsonIn(text) as Report & { kind: 'restore'; site: null };
     const one = await call(command, drill.note, { report });
     print(json, one, () => shownText(one, one.drill));
   });
@@ -57,6 +79,8 @@ export function register(group: Command): void {
     const one = await call(command, drill.show, { drill: word });
     print(json, one, () => shownText(one, one.drill));
   });
+
+  registerSchedules(group);
 }
 
 type Shown = Omit<DrillShown, 'drill' | 'by'>;

@@ -7,6 +7,7 @@ import { sliceLogs } from '../log/logs.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
 import { sliceUsage } from '../usage/usage.ts';
+import { registerReservations } from './reservations.ts';
 import { listText, MIB, planText, shownText } from './text.ts';
 
 type Selecting = Json & {
@@ -42,14 +43,15 @@ const WHY = ['--reason <text>', 'why; it goes into the history'] as const;
 export function register(group: Command): void {
   selecting(commandFor(group, slice.create, '<name>'))
     .option('--team <owner>', 'owner whose services it may run; may be given again', collect)
+    .option('--hours <n>', 'of each week for which more may be reserved; without it 24', whole(0, 168))
     .requiredOption('--until <date>', 'when it ends, as 2026-01-31, or 30d from now', until)
     .option(...WHY)
     .action(async (name: string, options: Selecting & Creating, command: Command) => {
-      const { json, team: teams = [], until: expires, reason } = options;
+      const { json, team: teams = [], until: expires, hours, reason } = options;
       const { count, perSite = null, where, share } = { where: {}, ...asked(options) };
       if (count === undefined || share === undefined)
         throw new InvalidArgumentError('--count, --cpu and --memory are needed');
-      const wish = { name, count, perSite, where, share, teams, expires, ...defined({ reason }) };
+      const wish = { name, count, perSite, where, share, teams, expires, ...defined({ hours, reason }) };
       const made = await call(command, slice.create, wish);
       print(json, made, () => shownText(made));
     });
@@ -109,6 +111,8 @@ export function register(group: Command): void {
       print(json, after, () => `slice ${name} lasts until ${minuteOf(after.expires)} UTC`);
     });
 
+  registerReservations(group);
+
   commandFor(group, slice.remove, '<name>')
     .option(...WHY)
     .action(async (name: string, { json, reason }: Json & { reason?: string }, command: Command) => {
@@ -117,7 +121,7 @@ export function register(group: Command): void {
     });
 }
 
-type Creating = { team?: string[]; until: number; reason?: string };
+type Creating = { team?: string[]; hours?: number; until: number; reason?: string };
 
 /** What was said of nodes and shares, and nothing else. */
 function asked(options: Selecting) {

@@ -1,7 +1,5 @@
 /** What nodes and services use, as people read it. `-`: nobody knows. */
-import type { Share } from '../../orchestrator/fleet/decisions/slices.ts';
-import type { Rates } from '../../orchestrator/usage/record.ts';
-import type { InstanceTop, NodeTop, ServiceTop } from '../../orchestrator/usage/top.ts';
+import type { InstanceTop, NodeTop, ServiceTop, SliceTop } from '../../orchestrator/usage/top.ts';
 import { ago } from '../ago.ts';
 import { table } from '../context.ts';
 
@@ -71,19 +69,24 @@ export function servicesText(rows: readonly ServiceTop[]): string {
   );
 }
 
-export function sliceText(
-  rows: readonly InstanceTop[],
-  { all, share: has, nodes }: { all: SliceSum; share: Share; nodes: number },
-): string {
-  const cells = rows.map((row) => [row.service, ...instanceCells(row)]);
-  const sum = ['all', ...Array<string>(5).fill(''), processor(all.cpu), orUnknown(all.memory, amount), ''];
-  return [
-    table(['SERVICE', ...INSTANCE], [...cells, [...sum, ...disk(all.disk), ...network(all.network), '']]),
-    `of each of its ${nodes} nodes it has ${has.cpu} % of a processor and ${amount(has.memory)} of memory`,
-  ].join('\n');
+/** `HAS`: of all of its nodes together, as far as they are shown. */
+export function slicesText(rows: readonly SliceTop[]): string {
+  return table(
+    ['SLICE', 'NODES', 'RUNS', 'CPU', 'HAS', 'MEMORY', 'HAS', ...SPEEDS],
+    rows.map((row) => [
+      ...[row.slice, String(row.nodes), `${row.runs} of ${row.wanted}`],
+      ...[processor(row.cpu), `${row.nodes * row.share.cpu} %`],
+      ...[orUnknown(row.memory, amount), amount(row.nodes * row.share.memory)],
+      ...[...disk(row.disk), ...network(row.network)],
+    ]),
+  );
 }
 
-type SliceSum = Rates & { memory: number | null };
+export const sliceText = (rows: readonly InstanceTop[]): string =>
+  table(
+    ['SERVICE', ...INSTANCE],
+    rows.map((row) => [row.service, ...instanceCells(row)]),
+  );
 
 export function instancesText(rows: readonly InstanceTop[]): string {
   return table(INSTANCE, rows.map(instanceCells));

@@ -5,14 +5,13 @@ import { BY, type By } from '../../orchestrator/usage/by.ts';
 import { print } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json, whole } from '../option.ts';
-import { instancesText, nodesText, restText, servicesText, sliceText } from './text.ts';
+import { instancesText, nodesText, restText, servicesText, slicesText, sliceText } from './text.ts';
 
 type Asked = Json & { site?: string; by: By; most: number };
 
-const topOf = (command: Command): Command => largest(command.option('--site <site>', 'of one site only'));
-
-const largest = (command: Command): Command =>
+const topOf = (command: Command): Command =>
   command
+    .option('--site <site>', 'of one site only')
     .addOption(new Option('--by <what>', 'the largest first').choices(BY).default('cpu'))
     .option('--most <lines>', 'lines at the most', whole(1, 20_000), 40);
 
@@ -38,15 +37,21 @@ export function nodeUsage(group: Command): void {
 }
 
 export function sliceUsage(group: Command): void {
-  largest(commandFor(group, usage.sliceTop, '<name>')).action(
-    async (name: string, { json, by, most }: Asked, command: Command) => {
-      const found = await call(command, usage.sliceTop, { name, by, most });
-      const { instances, all, nodes } = found;
-      print(json, found, () =>
-        all.instances === 0
-          ? `no order of its ${nodes} nodes names a service of slice ${name} yet`
-          : [sliceText(instances, found), ...restText(instances.length, all.instances, found)].join('\n'),
-      );
+  topOf(commandFor(group, usage.sliceTop, '[name]')).action(
+    async (name: string | undefined, { json, site, by, most }: Asked, command: Command) => {
+      const found = await call(command, usage.sliceTop, { name, site, by, most });
+      const { slices, instances } = found;
+      print(json, found, () => {
+        if (slices.length === 0) return 'no slices';
+        if (name === undefined) return [slicesText(slices), ...restText(0, 0, found)].join('\n');
+        const [{ wanted }] = slices as [(typeof slices)[0]];
+        return [
+          ...(wanted === 0 ? ['no order of its nodes names a service of it yet'] : [sliceText(instances)]),
+          '',
+          slicesText(slices),
+          ...restText(instances.length, wanted, found),
+        ].join('\n');
+      });
     },
   );
 

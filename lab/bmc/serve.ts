@@ -18,6 +18,7 @@ import { serveBoards } from './control.ts';
 import { prepareSim } from './ipmi-sim.ts';
 import { bmcAddress } from './network.ts';
 import { selfSigned, serveRedfish } from './redfish-server.ts';
+import { serveSerial } from './serial.ts';
 import { BMC_USER, bmcFiles } from './start.ts';
 
 const PORTS = { ipmi: 623, redfish: 443 } as const;
@@ -66,6 +67,8 @@ async function serveAllIpmi(): Promise<void> {
   await rm(files.control, { force: true });
   await serveBoards(files.control, boards);
   for (const { name, index, uuid } of lab.nodes) {
+    const type = async (text: string) => (await lab.console(name)).write(text);
+    const serial = await serveSerial(lab.consoleLogFile(name), type);
     const args = await prepareSim({
       ...{
         folder: join(files.folder, name),
@@ -74,7 +77,7 @@ async function serveAllIpmi(): Promise<void> {
         user: BMC_USER,
         password,
       },
-      ...{ uuid, control: files.control, name },
+      ...{ uuid, control: files.control, name, serial: serial.port },
     });
     const child = spawn('ipmi_sim', args, { stdio: ['ignore', 'inherit', 'inherit'] });
     child.on('error', (error) => console.log(`${name}: ipmi_sim: ${error.message}`));

@@ -13,6 +13,7 @@ import {
   type Status,
 } from '../../protocol/link/messages.ts';
 import { type Order, type OrderPublicKeys, verifyOrder } from '../../protocol/order.ts';
+import type { Reservation } from '../../protocol/reservation.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
 import { SimFlows } from './flows.ts';
@@ -72,6 +73,8 @@ export class SimNode {
   /** Version of the configuration in force. */
   configVersion: string | null = null;
   services: SimServices;
+  /** Of the order in force: what it would give to services of slices. */
+  reservations: readonly Reservation[] = [];
   readonly #flows = new SimFlows();
   #lastGood: string;
   #order: { order: Order; digest: string } | null = null;
@@ -240,7 +243,10 @@ export class SimNode {
         return { restarting: true };
       },
       config: (args) => this.#config.config(args),
-      usage: () => simUsage(this.number, this.#boot('usage'), this.services.status()),
+      usage: () => ({
+        ...simUsage(this.number, this.#boot('usage'), this.services.status()),
+        clock: Date.now(),
+      }),
       flows: (args) => this.#flows.answer(this.number, this.#boot('flows'), this.services.status(), args),
       logs: (args) => this.#logs(args),
     };
@@ -303,6 +309,7 @@ export class SimNode {
       throw refusal('ORDER_MALFORMED', 'this image knows no services');
     if (accepted === 'new') {
       this.services.apply(verified.order.services, verified.order.restraints);
+      this.reservations = verified.order.reservations ?? [];
       const version = verified.order.image?.version;
       this.deeds.push({ what: 'ordered', version: version ?? '', epoch: verified.order.epoch });
       // What is neither wanted nor running nor the way back is not started by any later restart.

@@ -9,6 +9,7 @@ import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { decideIncident, listIncidents } from '../recovery/incidents.ts';
 import { PLANS } from '../recovery/plans.ts';
+import { SCHEDULES } from '../recovery/schedule.ts';
 import { ENDED } from '../rollout/record.ts';
 import { listRollouts } from '../rollout/run/list.ts';
 import { operate } from '../rollout/run/operate.ts';
@@ -69,7 +70,7 @@ export async function restraintsOf({ decisions, nodes }: Fleet): Promise<string[
 
 /**
  * A node that was fenced, wiped and brought back since is not fenced and wiped once more: whoever was under way waits for a person, and
- * plans begin no other node. One that was wiped already is let in by nothing else, and held for nothing any more: its incident ends.
+ * plans begin no other node, and no drill begins by itself. One that was wiped already is let in by nothing else, and held for nothing any more: its incident ends.
  * @returns names of the nodes that wait
  */
 export async function leaveToPeople(fleet: Fleet, by: By, why: string): Promise<string[]> {
@@ -81,6 +82,8 @@ export async function leaveToPeople(fleet: Fleet, by: By, why: string): Promise<
         known?.value == null || known.value.ended !== null ? 'same' : { ...known.value, ended: why },
       { ...by, reason: why },
     );
+  for (const { name, value } of await SCHEDULES.list(fleet))
+    if (value.kind !== 'restore') await SCHEDULES.decide(fleet, name, () => null, { ...by, reason: why });
   const left: string[] = [];
   for (const { node, name } of await listIncidents(fleet)) {
     const { incident, changed } = await decideIncident(

@@ -7,6 +7,7 @@ import { type Check, fail, ok, warn } from './check.ts';
 import { checkDecisions } from './decisions.ts';
 import { askForOffers } from './dhcp-client.ts';
 import { DHCP_CHECK, type DhcpSituation, judgeDhcp } from './dhcp-servers.ts';
+import { checkDrills } from './drills.ts';
 import { type AskDeaf, checkHearing } from './hearing.ts';
 import { checkImage, checkLoaders } from './image.ts';
 import { checkIncidents } from './incidents.ts';
@@ -67,6 +68,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   add(await looked('break-glass', () => checkBreakGlass(paths)));
   add(await looked('BMCs', () => checkBmcs(paths)));
   add(await looked('incidents', () => checkIncidents(paths)));
+  add(await looked('drills', () => checkDrills(paths)));
   add(await looked('services', () => checkServices(paths)));
 
   const servers = await runningServers();

@@ -2,7 +2,13 @@ import { BootwaveError } from '../../base/error.ts';
 import { ORDER_FORMAT, type Order } from '../../protocol/order.ts';
 
 /** What the fleet wants of a node, without the fields that make it an order. */
-export type Wanted = Pick<Order, 'mode' | 'image' | 'services' | 'config' | 'wipe' | 'forgiven' | 'incident'>;
+export type Wanted = Pick<
+  Order,
+  'mode' | 'image' | 'services' | 'config' | 'wipe' | 'forgiven' | 'incident'
+> & {
+  /** Any: the node was asked, and knows them. What they are its signer reads of the decisions. */
+  reservations?: Order['reservations'];
+};
 
 const DAY = 24 * 3600_000;
 
@@ -61,6 +67,7 @@ export function nextOrder(
     config: wanted.config,
     wipe: wanted.wipe,
     forgiven: [...wanted.forgiven],
+    ...(wanted.reservations && { reservations: wanted.reservations.map((one) => ({ ...one })) }),
     ...(wanted.incident && { incident: { ...wanted.incident, installed: [...wanted.incident.installed] } }),
   };
   return { order, isNew: true };

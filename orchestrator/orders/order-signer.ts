@@ -30,4 +30,6 @@ export type Standing = {
   services?: readonly OrderedService[];
   /** Whether that order restrains what people have decided, and nothing else (fleet/decisions/restraints.ts). Absent: none was signed. */
   isRestrained?: boolean;
+  /** The same of what is reserved from now on (fleet/decisions/reservations.ts). */
+  isReserved?: boolean;
 };

@@ -1,6 +1,6 @@
 /**
  * What a console showed, on the server's disk: asciicast v2, which `asciinema play` shows again. What was typed is only counted:
- * machines do not show passwords, and no record may.
+ * machines do not show passwords, and no transcript may.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
@@ -38,8 +38,8 @@ export async function beginTranscript(
     if (size + bytes.length > most.one)
       throw refusal(
         'CONSOLE_FULL',
-        `the record of this session has its ${most.one} bytes`,
-        'open the console again: that is another record',
+        `the transcript of this session has its ${most.one} bytes`,
+        'open the console again: that is another transcript',
       );
     size += bytes.length;
     await file.appendFile(bytes);

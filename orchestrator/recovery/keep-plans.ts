@@ -6,9 +6,14 @@ import { unmoved } from '../upkeep/holders.ts';
 import { keepLooking } from '../upkeep/look.ts';
 import { fence } from './fence.ts';
 import { type Guard, readGuard } from './guard.ts';
-import { endOf, endPlan, markOf, PLANS, type Turn, turnOf } from './plans.ts';
+import { endOf, endPlan, markOf, PLANS, type Plan, type Turn, timesOf, turnOf } from './plans.ts';
+import type { Report } from './report.ts';
+import { conclude } from './reports.ts';
 
 export const PLANNER = 'recovery-plan';
+
+/** What a drill comes to when its node went all the way. */
+const WELL = 'done 1';
 
 export type PlansOptions = {
   fleet: Fleet;
@@ -37,6 +42,9 @@ export async function lookAtPlans({ fleet, log, signal, now = Date.now }: PlansO
     const by = { actor: PLANNER, at: now() };
     const end = endOf(turn);
     if (end !== null) {
+      // Before it counts as ended: a server that is killed between the two writes it anew.
+      if (plan.value.kind === 'drill')
+        await conclude(fleet, plan.name, await reportOf(fleet, plan.value, end, by.at), by, log);
       await endPlan(fleet, plan.name, end, by);
       log.warn({ code: 'RECOVERY_PLAN', plan: plan.name, reason: end }, 'a recovery plan is over');
     }
@@ -53,6 +61,19 @@ export async function lookAtPlans({ fleet, log, signal, now = Date.now }: PlansO
       });
     }
   }
+}
+
+async function reportOf(fleet: Fleet, plan: Plan, end: string, endedAt: number): Promise<Report> {
+  const { site, startedAt } = plan;
+  const [node] = plan.nodes;
+  const history = await fleet.audit.read({ node: node!.id, since: startedAt });
+  const incident = fleet.decisions.incidents.of(node!.id);
+  return {
+    ...{ kind: 'recovery', site, of: node!.name, startedAt, endedAt },
+    steps: Object.entries(timesOf(history, node!.number + 1)),
+    fault: end === WELL ? null : `${end}: ${incident?.reason ?? 'it has no incident'}`.slice(0, 1000),
+    facts: [],
+  };
 }
 
 /** @param guard read once for all plans: it has read every node */

@@ -4,6 +4,13 @@ import { z } from 'zod';
 export const DRILLS = ['recovery', 'rollback', 'restore'] as const;
 export type DrillKind = (typeof DRILLS)[number];
 
+/** Those that a schedule is for. */
+export const SCHEDULED = ['recovery', 'restore'] as const;
+
+const DAY = 86_400_000;
+/** Milliseconds between two drills of a schedule. */
+export const EVERY = { least: DAY, most: 366 * DAY } as const;
+
 export const reportSchema = z.strictObject({
   kind: z.enum(DRILLS),
   /** Null: it is about no site. */

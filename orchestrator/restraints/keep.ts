@@ -6,20 +6,14 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { UP } from '../fleet/transitions.ts';
-import { deliverOrder, type OrderKeeping } from '../orders/deliver.ts';
-import { knownEpoch } from '../orders/guard.ts';
-import { readIssued } from '../orders/issued.ts';
-import { keptOf, signKept } from '../orders/kept.ts';
-import { reissue } from '../orders/reissue.ts';
-import { standingOf } from '../orders/sign.ts';
+import type { OrderKeeping } from '../orders/deliver.ts';
+import { renew } from '../orders/renew.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
 import { runningOn } from './running.ts';
 
 const KEEPER = 'restraint-keeper';
 const TIMES = { look: 1_000, again: 15_000 };
 const AT_ONCE = 32;
-/** Milliseconds of silence. */
-const SILENCE = 15_000;
 
 /** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
 export function startRestraintKeeper(options: OrderKeeping): Promise<void> {
@@ -74,25 +68,8 @@ async function concernedBy(fleet: Fleet): Promise<Set<string>> {
 }
 
 /** @returns false: it has what was decided already */
-async function bring({ fleet, pool, signer, signal }: OrderKeeping, id: string): Promise<boolean> {
-  const { redis } = fleet;
-  const ask = { signal, timeout: SILENCE };
-  const standing = await standingOf(redis, signer, id);
-  const inForce = (await readIssued(redis, [id])).get(id);
-  const { config, services } = keptOf(inForce, standing);
-  if (services.length === 0) return false;
-  const { result: status } = await pool.request(id, 'status', {}, ask);
-  const known = Math.max(knownEpoch(status), standing.epoch);
-  if (standing.isRestrained === true && status.order?.epoch === known) return false;
-  const other = inForce?.order ?? { mode: 'installed' as const, image: null, forgiven: [] };
-  const order = await reissue(redis, {
-    // A disk that was to be wiped was, or people say it again.
-    ...{ node: id, wanted: { ...other, wipe: false, config, services }, inForce, now: Date.now() },
-    ...{ by: inForce?.rollout ?? KEEPER, kind: inForce?.kind ?? 'activate', race: 'RESTRAINT_ORDER_RACE' },
-    // Above the order in force, which says the same of all else.
-    floor: Math.max(known, inForce?.order.epoch ?? 0) + 1,
+const bring = (keeping: OrderKeeping, id: string): Promise<boolean> =>
+  renew(keeping, id, {
+    ...{ by: KEEPER, race: 'RESTRAINT_ORDER_RACE' },
+    isRight: ({ isRestrained }) => isRestrained === true,
   });
-  const envelope = await signKept(redis, signer, order);
-  await deliverOrder(pool, id, envelope, ask);
-  return true;
-}

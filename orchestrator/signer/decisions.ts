@@ -5,6 +5,7 @@
 import type { DecidedIncidents } from '../fleet/decisions/incidents.ts';
 import { DecisionsOnDisk } from '../fleet/decisions/on-disk.ts';
 import type { Place } from '../fleet/decisions/place.ts';
+import type { DecidedReservations } from '../fleet/decisions/reservations.ts';
 import type { DecidedRestraints } from '../fleet/decisions/restraints.ts';
 import type { DecidedRollouts } from '../fleet/decisions/rollouts.ts';
 import { KEYS } from '../fleet/keys.ts';
@@ -17,6 +18,7 @@ export type Decided = {
   rollouts: DecidedRollouts;
   incidents: DecidedIncidents;
   restraints: DecidedRestraints;
+  reservations: DecidedReservations;
   /** Members, by node. */
   places: { get(node: string): { place: Place | null } | undefined };
   /** When a person last had a node installed that was none, or no longer; milliseconds since the epoch, by node. */
@@ -42,14 +44,14 @@ export class DecisionsHere {
   async current(): Promise<Decided> {
     try {
       const { set, installs } = await this.#disk.current();
-      const { rollouts, incidents, restraints } = set.decided;
+      const { rollouts, incidents, restraints, reservations } = set.decided;
       const places = { get: (node: string) => set.decided.node(node) };
       const recovery = (site: string) => {
         const body = set.decided.record(KEYS.site(site))?.body;
         return (body === undefined ? null : readStored(siteSchema, body))?.policy.recovery ?? 'person';
       };
       const pins = { get: (node: string) => places.get(node)?.place?.pin };
-      return { rollouts, incidents, restraints, places, installs, pins, recovery };
+      return { rollouts, incidents, restraints, reservations, places, installs, pins, recovery };
     } catch (cause) {
       throw unreadable(this.#path, cause);
     }

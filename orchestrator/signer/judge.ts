@@ -4,6 +4,8 @@
  */
 import { compareVersions } from '../../formats/version.ts';
 import { ORDER_LIMITS, type Order, orderDigest, orderPayload, type Restraint } from '../../protocol/order.ts';
+import type { Reservation } from '../../protocol/reservation.ts';
+import { sliceOf } from '../../protocol/service/name.ts';
 import { lifeOf } from '../orders/issue.ts';
 import { type ConfigGrounds, type Configured, checkConfig } from './configure.ts';
 import type { Rules, WipeConsent } from './consents.ts';
@@ -55,14 +57,16 @@ export type Verdict = {
 export function judge(order: Order, grounds: Grounds): Verdict {
   const { last, rules, now } = grounds;
   const again = last !== null && last.epoch === order.epoch;
-  // An order carries the floor and the restraints of its first signature: the same bytes whenever it is asked for again.
+  // An order carries the floor, the restraints and the reservations of its first signature: the same bytes whenever it is asked for again.
   const floor = again ? last.floor : rules.floor;
   const restraints = again ? (last.restraints ?? []) : restraintsOf(order, grounds.decided);
-  const { floor: _, restraints: __, ...asked } = order;
+  const reservations = again ? (last.reservations ?? []) : reservationsOf(order, grounds);
+  const { floor: _, restraints: __, reservations: ___, ...asked } = order;
   const payload = orderPayload({
     ...asked,
     ...(floor === null ? {} : { floor }),
     ...(restraints.length === 0 ? {} : { restraints }),
+    ...(reservations.length === 0 ? {} : { reservations }),
   });
   const digest = orderDigest(payload);
   checkNode(order, grounds);
@@ -84,6 +88,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
   const entry = {
     ...{ node, epoch, digest, at: now, image, floor, wipe, moved, configured },
     ...(restraints.length === 0 ? {} : { restraints }),
+    ...(reservations.length === 0 ? {} : { reservations }),
   };
   return { payload, entry: isNothing(served) ? entry : { ...entry, served } };
 }
@@ -109,6 +114,23 @@ export const restraintsOf = (
     node,
     services.map(({ name }) => name),
   );
+
+/**
+ * What an order that is signed now says of more share. An image from before reservations would refuse it as a whole: so whoever has
+ * asked the node says that it knows them, by naming any; what they are is read here. What one order had the next one has.
+ */
+function reservationsOf(order: Order, { last, decided, now }: Grounds): Reservation[] {
+  if (order.reservations === undefined && last?.reservations === undefined) return [];
+  return decidedFor(order, decided, now);
+}
+
+/** Of the slices that have services on it. */
+export const decidedFor = (
+  { node, services }: Pick<Order, 'node' | 'services'>,
+  { reservations, rollouts }: Pick<Grounds['decided'], 'reservations' | 'rollouts'>,
+  now: number,
+): Reservation[] =>
+  reservations.on(node, new Set(services.flatMap(({ name }) => sliceOf(name) ?? [])), rollouts.slices, now);
 
 /** As a record's id is made (bootserver/enroll/node-id.ts): nothing else ever enrolled. */
 const NODE_ID = /^(?:tpm|dev)-[0-9a-f]{64}$/;

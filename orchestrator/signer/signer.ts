@@ -10,7 +10,7 @@ import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
-import { judge, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
+import { decidedFor, judge, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
@@ -63,7 +63,12 @@ export class Signer implements OrderSigner {
       ...{ configured: configuredOf(last, seen), served: servedOf(last, seen?.order ?? null), released },
       ...{ wipes: ledger.wipes, now: now() },
     };
-    const { payload, entry } = judge(order, grounds);
+    // Another server has seen that the node knows reservations.
+    const { reservations = seen?.order.reservations } = order;
+    const { payload, entry } = judge(
+      reservations === undefined ? order : { ...order, reservations },
+      grounds,
+    );
     await (entry === null ? ledger.settled() : ledger.append(entry));
     return orderEnvelope(payload, key.id, await key.sign(signedBytes(payload)));
   }
@@ -74,7 +79,7 @@ export class Signer implements OrderSigner {
     const last = ledger.of(node);
     const seen = shownOrder(shown, node, key, last);
     if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
-    const { epoch, image, floor = null, restraints } = seen.order;
+    const { epoch, image, floor = null, restraints, reservations } = seen.order;
     const content = contentOf(seen);
     const { isOld: _, ...moved } = hadOf(last, content?.order ?? null, begunAt);
     const configured = configuredOf(last, content) ?? undefined;
@@ -83,6 +88,7 @@ export class Signer implements OrderSigner {
       ...{ node, epoch, digest: seen.digest, at: now(), image: image?.version ?? null, floor, wipe: null },
       ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
       ...(restraints === undefined ? {} : { restraints }),
+      ...(reservations === undefined ? {} : { reservations }),
     });
   }
 
@@ -104,10 +110,17 @@ export class Signer implements OrderSigner {
     const signed = (isNewer ? order!.restraints : last!.restraints) ?? [];
     const isRestrained =
       JSON.stringify(signed) === JSON.stringify(restraintsOf({ node, services: [...services] }, decided));
+    // What is over asks for no other order.
+    const reserved = ((isNewer ? order!.reservations : last!.reservations) ?? []).filter(
+      ({ until }) => until > now(),
+    );
+    const isReserved =
+      JSON.stringify(reserved) ===
+      JSON.stringify(decidedFor({ node, services: [...services] }, decided, now()));
     return {
       ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
-      ...{ services, isRestrained },
+      ...{ services, isRestrained, isReserved },
     };
   }
 }

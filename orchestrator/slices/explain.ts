@@ -1,5 +1,5 @@
 /** Why a slice has these nodes and not others, and what would help where there are not enough. Pure. */
-import { type Obstacle, obstacleOf, type Placed, type Seat, type Wish } from './place.ts';
+import { type Obstacle, obstacleOf, type Placed, roomLeft, type Seat, type Wish } from './place.ts';
 
 export type Line = {
   node: string;
@@ -57,15 +57,16 @@ export function explain(
 }
 
 const mib = (bytes: number): number => Math.floor(bytes / 2 ** 20);
-const leftOf = ({ left }: Seat): string =>
-  `${Math.max(0, Math.floor(left.cpu))} % cpu and ${Math.max(0, mib(left.memory))} MiB`;
+const leftOf = (seat: Seat): string =>
+  `${Math.max(0, Math.floor(roomLeft(seat, 'cpu')))} % cpu and ${Math.max(0, mib(roomLeft(seat, 'memory')))} MiB`;
 
 function textOf(
   obstacle: Obstacle,
-  { where, share }: Pick<Wish, 'where' | 'share'>,
-  { host, left, ports }: Seat,
+  { where, share, extra = { cpu: 0, memory: 0 } }: Pick<Wish, 'where' | 'share' | 'extra'>,
+  seat: Seat,
   names: boolean,
 ): string {
+  const { host, ports } = seat;
   switch (obstacle) {
     case 'site':
       return `its site is ${host.site}`;
@@ -89,9 +90,9 @@ function textOf(
       return `port ${port} is that of ${host.ports.has(port) ? "one of the fleet's services" : names ? `slice ${ports.get(port)}` : 'another slice'}`;
     }
     case 'memory':
-      return `${Math.max(0, mib(left.memory))} MiB of memory are left, and ${mib(share.memory)} are asked for`;
+      return `${Math.max(0, mib(roomLeft(seat, 'memory')))} MiB of memory are left, and ${mib(share.memory + extra.memory)} are asked for`;
     case 'cpu':
-      return `${Math.max(0, Math.floor(left.cpu))} % cpu are left, and ${share.cpu} are asked for`;
+      return `${Math.max(0, Math.floor(roomLeft(seat, 'cpu')))} % cpu are left, and ${share.cpu + extra.cpu} are asked for`;
   }
 }
 
@@ -135,8 +136,10 @@ function helpFor(
   if (wish.perSite !== null && beside > 0)
     help.unshift(`with more than ${wish.perSite} per site: ${nodesText(beside)}`);
   for (const part of ['memory', 'cpu'] as const) {
-    const fits = within(fitting(part).sort((a, b) => b.left[part] - a.left[part]));
-    const least = fits[Math.min(missing, fits.length) - 1]?.left[part] ?? 0;
+    const room = (seat: Seat) => roomLeft(seat, part) - (wish.extra?.[part] ?? 0);
+    const fits = within(fitting(part).sort((a, b) => room(b) - room(a)));
+    const last = fits[Math.min(missing, fits.length) - 1];
+    const least = last === undefined ? 0 : room(last);
     const amount = part === 'memory' ? mib(least) : Math.floor(least);
     // What is asked for already, or nothing, is no change.
     const isLess = least < wish.share[part] && amount > 0;

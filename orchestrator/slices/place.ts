@@ -7,7 +7,10 @@ import type { Slice } from '../fleet/decisions/slices.ts';
 import { named } from '../fleet/decisions/who.ts';
 
 /** What a slice wants, and the nodes that it has. */
-export type Wish = Pick<Slice, 'name' | 'where' | 'count' | 'perSite' | 'share' | 'nodes'>;
+export type Wish = Pick<Slice, 'name' | 'where' | 'count' | 'perSite' | 'share' | 'nodes'> & {
+  /** The most that it has reserved beyond its share: a node that it gets newly has room for that, too. Absent: nothing. */
+  extra?: Room;
+};
 
 /** Of a node: percent of one processor, and bytes. */
 export type Room = { cpu: number; memory: number };
@@ -45,7 +48,13 @@ export type Obstacle =
   | 'cpu';
 
 /** A node with what slices have of it. */
-export type Seat = { host: Host; left: Room; ports: Map<string, string> };
+export type Seat = {
+  host: Host;
+  left: Room;
+  /** The most that is reserved there at one moment to come: nobody gets it newly, and nobody has to go for it. */
+  held: Room;
+  ports: Map<string, string>;
+};
 
 export type Placed = {
   /** Ids, sorted. */
@@ -61,8 +70,17 @@ export type Placed = {
 /** Nodes of a site that are compared before one is taken: more of them cost time, and spread the load hardly better. */
 const COMPARED = 8;
 
-export function seatsOf(hosts: readonly Host[]): Map<string, Seat> {
-  return new Map(hosts.map((host) => [host.id, { host, left: { ...host.free }, ports: new Map() }]));
+/** @param held by node */
+export function seatsOf(
+  hosts: readonly Host[],
+  held: ReadonlyMap<string, Room> = new Map(),
+): Map<string, Seat> {
+  return new Map(
+    hosts.map((host) => {
+      const { cpu, memory } = held.get(host.id) ?? { cpu: 0, memory: 0 };
+      return [host.id, { host, left: { ...host.free }, held: { cpu, memory }, ports: new Map() }];
+    }),
+  );
 }
 
 /**
@@ -141,6 +159,8 @@ function fill(
     const at = open[chosen]!;
     const { seat } = at.best.pop()!;
     take(wish, seat);
+    seat.held.cpu += wish.extra?.cpu ?? 0;
+    seat.held.memory += wish.extra?.memory ?? 0;
     found.push(seat.host.id);
     has.set(at.site, count(at.site) + 1);
     if (count(at.site) >= most || !compare(at, wish, mine)) open.splice(chosen, 1);
@@ -177,11 +197,12 @@ function take({ name, share }: Pick<Wish, 'name' | 'share'>, seat: Seat): void {
  * @param except this is not asked
  */
 export function obstacleOf(
-  { where, share }: Pick<Wish, 'where' | 'share'>,
-  { host, left, ports }: Seat,
+  { where, share, extra }: Pick<Wish, 'where' | 'share' | 'extra'>,
+  seat: Seat,
   isThere = false,
   except?: Obstacle,
 ): Obstacle | null {
+  const { host, ports } = seat;
   if (isOutside(where.site, host.site) && except !== 'site') return 'site';
   if (isOutside(where.rack, host.rack) && except !== 'rack') return 'rack';
   if (isOutside(where.role, host.role) && except !== 'role') return 'role';
@@ -193,9 +214,14 @@ export function obstacleOf(
   if (host.closed !== null && !isThere && except !== 'closed') return 'closed';
   if (except !== 'ports' && share.ports.some((port) => host.ports.has(port) || ports.has(port)))
     return 'ports';
-  if (left.memory < share.memory && except !== 'memory') return 'memory';
-  return left.cpu < share.cpu && except !== 'cpu' ? 'cpu' : null;
+  const lacks = (part: keyof Room) =>
+    except !== part &&
+    (isThere ? seat.left[part] < share[part] : roomLeft(seat, part) < share[part] + (extra?.[part] ?? 0));
+  return lacks('memory') ? 'memory' : lacks('cpu') ? 'cpu' : null;
 }
+
+/** For who gets the node newly. */
+export const roomLeft = ({ left, held }: Seat, part: keyof Room): number => left[part] - held[part];
 
 const isOutside = (wanted: readonly string[] | undefined, value: string | null): boolean =>
   wanted !== undefined && (value === null || !wanted.includes(value));

@@ -125,18 +125,20 @@ export async function decideSlice(
     beside,
   );
   const { before, after } = await decided.catch((error: unknown) => {
-    if (turn === undefined || !isContended(error)) throw error;
-    throw new BootwaveError({
-      code: 'SLICE_PLACES_CHANGED',
-      what: `places of slices were changed by others while slice '${name}' was placed`,
-      unchanged: 'nothing was changed',
-      next: 'try again',
-    });
+    throw turn !== undefined && isContended(error) ? taken(name) : error;
   });
   return { slice: after ?? before!, changed: after !== null };
 }
 
-const isContended = (error: unknown): boolean =>
+/** Others took room that this one looked at. */
+export const taken = (name: string): BootwaveError =>
+  refusal(
+    'SLICE_PLACES_CHANGED',
+    `places of slices were changed by others while slice '${name}' was placed`,
+    'try again',
+  );
+
+export const isContended = (error: unknown): boolean =>
   error instanceof BootwaveError && error.code === 'FLEET_CONTENDED';
 
 /** Places it, again from the beginning when others were faster. @param once of one reading of the fleet */

@@ -18,6 +18,7 @@ import { startPower } from '../power/keep.ts';
 import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import type { Breaker } from '../recovery/breaker.ts';
+import { startDrills } from '../recovery/keep-drills.ts';
 import { startPlans } from '../recovery/keep-plans.ts';
 import { startRecovery } from '../recovery/run.ts';
 import type { Watch } from '../recovery/watch.ts';
@@ -29,6 +30,7 @@ import { targetsOf } from '../rollout/run/targets.ts';
 import { keepSigner } from '../signer/child.ts';
 import { SignerClient } from '../signer/client.ts';
 import { signerFiles } from '../signer/files.ts';
+import { startReservationKeeper } from '../slices/reservations/keep.ts';
 import { linkFailure } from '../transport/errors.ts';
 import { LinkPool } from '../transport/pool.ts';
 import { startUsageKeeper } from '../usage/keep.ts';
@@ -114,10 +116,12 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const restraints = startRestraintKeeper({ fleet, pool, signer, log, signal });
+  const reservations = startReservationKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
   const plans = startPlans({ fleet, log, signal });
+  const drills = startDrills({ fleet, paths, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
   const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
   const file = new SealFile(paths);
@@ -133,10 +137,12 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       installs,
       configs,
       restraints,
+      reservations,
       learning,
       power,
       recovery,
       plans,
+      drills,
       usage,
       flows,
       seals,

@@ -1,5 +1,6 @@
 /** Who uses most. What nobody knows is null and stands last. Pure. */
 import { shownName, sliceOf } from '../../protocol/service/name.ts';
+import type { Share, Slice } from '../fleet/decisions/slices.ts';
 import type { State } from '../fleet/transitions.ts';
 import type { By } from './by.ts';
 import type { NodeUsage } from './fleet.ts';
@@ -134,7 +135,7 @@ export function topServices(all: readonly InstanceTop[], by: By): ServiceTop[] {
 }
 
 /** What is known of all of them together; null: nothing. */
-export function usedBy(some: readonly InstanceTop[]): Rates & { memory: number | null } {
+function usedBy(some: readonly InstanceTop[]): Rates & { memory: number | null } {
   const disks = some.flatMap(({ disk }) => disk ?? []);
   const networks = some.flatMap(({ network }) => network ?? []);
   return {
@@ -153,6 +154,36 @@ export function usedBy(some: readonly InstanceTop[]): Rates & { memory: number |
           },
   };
 }
+
+export type SliceTop = Rates & {
+  slice: string;
+  /** That it has, of these sites; and instances there, and those of them that run. */
+  nodes: number;
+  wanted: number;
+  runs: number;
+  memory: number | null;
+  /** Of each node. */
+  share: Share;
+};
+
+/** @param slices with the nodes that each has @param all nodes that are looked at */
+export function topSlices(slices: readonly SliceHas[], all: readonly NodeUsage[], by: By): SliceTop[] {
+  const instances = Map.groupBy(all.flatMap(instancesOf), ({ service }) => sliceOf(service));
+  const there = new Set(all.map(({ node }) => node.id));
+  return slices
+    .map(({ name, nodes, share }): SliceTop => {
+      const own = instances.get(name) ?? [];
+      return {
+        ...{ slice: name, nodes: nodes.filter((id) => there.has(id)).length, share },
+        wanted: own.length,
+        runs: own.filter(({ version }) => version !== null).length,
+        ...usedBy(own),
+      };
+    })
+    .sort((a, b) => most(used(a, by), used(b, by)) || (a.slice < b.slice ? -1 : 1));
+}
+
+type SliceHas = Pick<Slice, 'name' | 'nodes' | 'share'>;
 
 const total = (parts: readonly number[]): number => parts.reduce((all, part) => all + part, 0);
 

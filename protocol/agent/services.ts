@@ -1,6 +1,7 @@
 /** What the agent may ask of root about services, and what it is answered: a closed list for a unit of its own. */
 import * as z from 'zod/mini';
 import type { Restraint } from '../order.ts';
+import type { Share } from '../reservation.ts';
 import type { Manifest } from '../service/manifest.ts';
 import { instanceNameSchema } from '../service/name.ts';
 
@@ -45,6 +46,8 @@ export type InstanceView = {
   secrets: { number: number | null } | null;
   /** What its order says of it because it does harm; null: nothing. */
   restraint: Restraint['how'] | null;
+  /** What it may take, since something was reserved for its slice (protocol/reservation.ts); absent: as its manifest says. */
+  share?: Share;
   /** Its interface at the node; null while there is no instance. */
   interface: string | null;
   /** How to ask for its health, and where; null: it has no check, or does not run. */

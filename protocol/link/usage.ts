@@ -4,6 +4,7 @@ import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
+import { shareSchema } from '../reservation.ts';
 import { instanceNameSchema } from '../service/name.ts';
 
 /** More than any machine has: what is beyond is an error of the node, or a lie. */
@@ -36,6 +37,8 @@ const instance = z.object({
   disk: z.nullable(disk),
   /** At its own interface. */
   network: z.nullable(network),
+  /** Absent: nothing but its manifest bounds it, and nothing ever did since it was begun. */
+  share: z.optional(shareSchema),
 });
 export type InstanceUsage = z.infer<typeof instance>;
 
@@ -44,6 +47,8 @@ export const usageSchema = z.object({
   bootId: z.string().check(z.maxLength(64), z.regex(/^[\w-]*$/)),
   /** Milliseconds since the boot: no clock that somebody sets. */
   at: counter,
+  /** Milliseconds since the epoch, as the node's clock says. Absent from images that know no reservations. */
+  clock: z.optional(counter),
   processors: z.int().check(z.gte(1), z.lte(MOST.processors)),
   /** Milliseconds of processor time of all processors together, without idling and waiting. */
   cpu: z.nullable(counter),

@@ -94,7 +94,8 @@ test.serial('the automation let go on, what services need, a rack taken back, a 
   });
   t.regex(after('bootwave recovery plan --site'), /^1 nodes are fenced.*\n.*\(rack r7\)$/m);
   t.regex(after('bootwave recovery plans'), /the crate was open when it came/);
-  t.regex(after('bootwave drill recovery'), /drill [0-9a-f]{8} begins/);
+  t.regex(after('bootwave drill recovery'), /drill [0-9a-f]{8} of .* begins/);
+  t.regex(after('bootwave drill schedules'), /^recovery at site munich: every 30 days, 8 to 15 h UTC/m);
   t.regex(after('bootwave service capacity list'), /^shop +all +3 +/m);
 });
 

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { messageOf } from '../../../base/error.ts';
 import { Turns } from '../../../base/turns.ts';
-import { atMost } from '../../../base/wait.ts';
+import { atMost, untilAborted } from '../../../base/wait.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import type { Remembered, Taken } from '../../../protocol/agent/machine.ts';
@@ -326,9 +326,18 @@ export class Member {
         ...(this.#services.shared && { shared: this.#services.shared }),
         ...(this.#guard === null ? {} : { guard: this.#guard }),
       }),
-      usage: () => this.#usage(),
+      // The numbers may be of a moment ago; the clock may not.
+      usage: async () => ({ ...(await this.#usage()), clock: this.#parts.now() }),
       flows: (args) => this.#flows.answer(args),
-      logs: (args) => this.#reading.take(() => this.#parts.logs(args)),
+      // Whoever waits no more gives their place on the link back: orders need one.
+      logs: (args, { signal }) =>
+        untilAborted(
+          this.#reading.take(async () => {
+            signal.throwIfAborted();
+            return this.#parts.logs(args);
+          }),
+          signal,
+        ),
       config: (args) => this.#config.config(args),
       mirrors: ({ files }) => {
         this.#mirrors = new Map(files.map(({ sha256, at }) => [sha256, at]));

@@ -14,6 +14,7 @@ import { type HeldAs, heldAs, sameAs } from './held-as.ts';
 import { DecidedIncidents } from './incidents.ts';
 import { appendOp } from './log.ts';
 import { believed, placeOf, placeText } from './place.ts';
+import { DecidedReservations } from './reservations.ts';
 import { DecidedRestraints } from './restraints.ts';
 import { DecidedRollouts, type RolloutDecision, rolloutEpoch, rolloutKey } from './rollouts.ts';
 import type { Sealer } from './seal.ts';
@@ -55,6 +56,7 @@ export function commitDecided(
 const NOTHING_KNOWN = new DecidedRollouts();
 const NO_INCIDENTS = new DecidedIncidents();
 const NOTHING_RESTRAINED = new DecidedRestraints();
+const NOTHING_RESERVED = new DecidedReservations();
 
 export class Decisions {
   readonly #redis: Redis;
@@ -86,6 +88,11 @@ export class Decisions {
   /** The same about services that do harm. */
   get restraints(): DecidedRestraints {
     return this.#source?.set.decided.restraints ?? NOTHING_RESTRAINED;
+  }
+
+  /** The same about more of nodes for some hours. */
+  get reservations(): DecidedReservations {
+    return this.#source?.set.decided.reservations ?? NOTHING_RESERVED;
   }
 
   /** Reads what others have decided, and has it on the disk. */

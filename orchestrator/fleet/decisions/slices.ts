@@ -23,6 +23,9 @@ const HOUR = 3600_000;
 /** Milliseconds. A slice that has expired runs on for `grace`, and its owner can still extend it. */
 export const SLICE_TIMES = { grace: 72 * HOUR } as const;
 
+/** Hours of reservations in a week of a slice of which nobody has said it. */
+export const RESERVED = { hours: 24 } as const;
+
 const oneOf = z.array(z.string()).optional();
 export const whereSchema = z.object({
   site: oneOf,
@@ -56,6 +59,8 @@ export const sliceSchema = z.object({
   count: z.int().min(1),
   perSite: z.int().min(1).nullable(),
   share: shareSchema,
+  /** Hours of each week for which it may reserve more; absent: as many as `RESERVED.hours`. */
+  hours: z.int().min(0).optional(),
   /** Owners whose services it may run, beside the fleet's. */
   teams: z.array(z.string()),
   /** Milliseconds since the epoch. */

@@ -1,6 +1,7 @@
 import type { Confirmed, Decided, Entry, Membership } from './entry.ts';
 import { DecidedIncidents } from './incidents.ts';
 import { type Placed, placeText } from './place.ts';
+import { DecidedReservations } from './reservations.ts';
 import { DecidedRestraints } from './restraints.ts';
 import { DecidedRollouts } from './rollouts.ts';
 
@@ -20,6 +21,7 @@ export class Standing {
   readonly rollouts = new DecidedRollouts();
   readonly incidents = new DecidedIncidents();
   readonly restraints = new DecidedRestraints();
+  readonly reservations = new DecidedReservations();
   #confirmed: Confirmed | null = null;
 
   /** @returns false when it was known, or something later is */
@@ -37,6 +39,7 @@ export class Standing {
         this.rollouts.add(entry);
         this.incidents.add(entry);
         this.restraints.add(entry);
+        this.reservations.add(entry);
         return true;
       case 'confirmed':
         this.#confirmed = entry;

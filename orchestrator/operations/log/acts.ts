@@ -10,7 +10,7 @@ import { gather, type Written } from './gather.ts';
 
 type Asked = { since?: number | undefined; lines: number };
 
-/** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_NODE`, `SERVICE_NAME`, `NODE_NOT_LINKED` */
+/** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_NODE`, `SERVICE_NAME`, `NODE_NOT_LINKED`, `LOGS_BUSY` */
 export async function sliceLogs(
   {
     name,
@@ -33,7 +33,7 @@ export async function sliceLogs(
 /** Nodes beyond this many are not asked in one go. */
 const MOST_NODES = 500;
 
-/** @throws BootwaveError `NODE_UNKNOWN`, `SERVICE_NOWHERE`, `LOGS_NODES`, `NODE_NOT_LINKED` */
+/** @throws BootwaveError `NODE_UNKNOWN`, `SERVICE_NOWHERE`, `LOGS_NODES`, `NODE_NOT_LINKED`, `LOGS_BUSY` */
 export async function serviceLogs(
   { service, nodes, ...asked }: Asked & { service: string; nodes: string[] },
   acting: Acting,

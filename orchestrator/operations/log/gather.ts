@@ -29,11 +29,31 @@ const SILENCE = 10_000;
 
 type Node = Pick<NodeRecord, 'id' | 'name'>;
 
+/** Who reads now: many answers at once would fill the memory, and the links over which nodes get their orders. */
+const reading = new Set<string>();
+
 /**
  * @param instances names, with their slices
- * @throws BootwaveError `NODE_NOT_LINKED`
+ * @throws BootwaveError `NODE_NOT_LINKED`, `LOGS_BUSY`
  */
 export async function gather(
+  nodes: readonly Node[],
+  instances: readonly string[],
+  asked: { since?: number | undefined; lines: number },
+  acting: Pick<Acting, 'links' | 'signal' | 'by'>,
+): Promise<Written> {
+  const { actor } = acting.by;
+  if (reading.has(actor))
+    throw refusal('LOGS_BUSY', `${actor} reads logs already`, 'wait for that answer: one is read at a time');
+  reading.add(actor);
+  try {
+    return await readAll(nodes, instances, asked, acting);
+  } finally {
+    reading.delete(actor);
+  }
+}
+
+async function readAll(
   nodes: readonly Node[],
   instances: readonly string[],
   { since, lines }: { since?: number | undefined; lines: number },

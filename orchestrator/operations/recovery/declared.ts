@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import type { Started } from '../../recovery/begin.ts';
 import { AT_ONCE, MOST_NODES, rulesSchema } from '../../recovery/rules.ts';
 import { nothing, reason, siteName, typed } from '../input.ts';
 import { CORE, operation, READ } from '../operation.ts';
 import type { BreakerShown } from './acts.ts';
-import type { Drafted, PlanShown, Started } from './plans.ts';
+import type { Drafted, PlanShown } from './plans.ts';
 
 export const show = operation({
   name: 'recovery show',

@@ -1,10 +1,8 @@
-/** Many nodes, or one as a drill, through fence, wipe and return: who it is for, its start, what became of it, its end. */
-import { randomBytes } from 'node:crypto';
+/** Many nodes through fence, wipe and return: who it is for, its start, what became of it, its end. */
 import { refusal } from '../../../base/error.ts';
-import { isOver } from '../../fleet/decisions/incidents.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
-import type { NodeRecord } from '../../fleet/record.ts';
 import { isRegistered } from '../../fleet/transitions.ts';
+import { barred, beginPlan, mustMayWipe, type Started } from '../../recovery/begin.ts';
 import { readGuard } from '../../recovery/guard.ts';
 import { turnNow } from '../../recovery/keep-plans.ts';
 import { countsOf, endPlan, type Fate, PLANS, type Plan, timesOf } from '../../recovery/plans.ts';
@@ -29,7 +27,7 @@ export async function draft({ site, rack }: Place, { fleet }: Acting): Promise<D
   const skipped: Drafted['skipped'] = [];
   const nodes = records
     .filter((record) => {
-      const why = whyNot(record, fleet);
+      const why = barred(record, fleet);
       if (why !== null) skipped.push({ name: record.name, why });
       return why === null;
     })
@@ -46,19 +44,11 @@ export async function draft({ site, rack }: Place, { fleet }: Acting): Promise<D
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-function whyNot({ id, identity }: NodeRecord, { decisions }: Fleet): string | null {
-  if (identity.ekDigest === null) return 'without a TPM it cannot show that it was wiped';
-  const incident = decisions.incidents.of(id);
-  return incident === undefined || isOver(incident) ? null : `incident ${incident.number} is under way`;
-}
-
 /** What two people sign names each node. */
 export async function prepareStart(wanted: Starting, acting: Acting): Promise<Prepared<Starting, Started>> {
   const { nodes, skipped } = await draft(wanted, acting);
   return { input: { ...wanted, nodes: nodes.map(({ id }) => id) }, shown: { nodes, skipped } };
 }
-
-export type Started = { plan: string; nodes: number };
 
 /** @throws BootwaveError `RECOVERY_UNSAID`, `RECOVERY_PLAN_NODES`: a node was put out or fenced since it was asked for */
 export async function start(
@@ -68,61 +58,7 @@ export async function start(
   const { fleet, by } = acting;
   await mustMayWipe(fleet, site);
   const records = await fleet.nodes.getMany(nodes);
-  return write(fleet, { kind: 'plan', site, records, atOnce: atOnce ?? AT_ONCE.usual, reason }, by);
-}
-
-/** One healthy node, to see that the road can be gone. @throws BootwaveError `DRILL_NOT_NOW`, `RECOVERY_UNSAID` */
-export async function drill(
-  { node, reason }: { node: string; reason: string },
-  { fleet, by }: Acting,
-): Promise<Started> {
-  const record = await fleet.nodes.resolve(node);
-  await mustMayWipe(fleet, record.site);
-  const others = (await PLANS.list(fleet)).find(
-    ({ value }) => value.site === record.site && value.ended === null,
-  );
-  const why =
-    whyNot(record, fleet) ??
-    (record.state === 'healthy' ? null : `it is ${record.state}`) ??
-    (others === undefined ? null : `${others.value.kind} ${others.name} is under way at ${record.site}`);
-  if (why !== null) throw notNow(record.name, why);
-  const draftOf = { kind: 'drill' as const, site: record.site, records: [record], atOnce: 1, reason };
-  const value = planOf(draftOf, fleet, by.at);
-  const { why: hindrance } = await turnNow(fleet, { name: 'none', value }, await readGuard(fleet, by.at));
-  if (hindrance !== null) throw notNow(record.name, hindrance);
-  return write(fleet, draftOf, by);
-}
-
-const notNow = (name: string, why: string) =>
-  refusal('DRILL_NOT_NOW', `no drill with ${name}: ${why}`, 'take another node, or wait');
-
-type Draft = Pick<Plan, 'kind' | 'site' | 'atOnce'> & { records: readonly NodeRecord[]; reason: string };
-
-function planOf({ kind, site, atOnce, records }: Draft, { decisions }: Fleet, startedAt: number): Plan {
-  const nodes = records.map(({ id, name, rack }) => ({
-    ...{ id, name, rack },
-    number: decisions.incidents.of(id)?.number ?? 0,
-  }));
-  return { kind, site, atOnce, nodes, startedAt, ended: null };
-}
-
-async function write(fleet: Fleet, wanted: Draft, by: Acting['by']): Promise<Started> {
-  const value = planOf(wanted, fleet, by.at);
-  if (value.nodes.length === 0)
-    throw refusal('RECOVERY_PLAN_NODES', 'none of its nodes is left', "ask again: 'bootwave recovery plan'");
-  const plan = randomBytes(4).toString('hex');
-  await PLANS.decide(fleet, plan, () => value, { ...by, reason: wanted.reason });
-  return { plan, nodes: value.nodes.length };
-}
-
-async function mustMayWipe(fleet: Fleet, site: string): Promise<void> {
-  const { policy } = await fleet.sites.get(site);
-  if (policy.recovery !== 'person') return;
-  throw refusal(
-    'RECOVERY_UNSAID',
-    `nobody has said that machines of site ${site} may be wiped with no person asked`,
-    `two people say it: bootwave site set ${site} --recovery wipe`,
-  );
+  return beginPlan(fleet, { kind: 'plan', site, records, atOnce: atOnce ?? AT_ONCE.usual, reason }, by);
 }
 
 export type PlanShown = {

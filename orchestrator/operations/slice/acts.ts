@@ -1,3 +1,4 @@
+import { defined } from '../../../base/defined.ts';
 import { refusal } from '../../../base/error.ts';
 import { sliceNameSchema } from '../../../protocol/service/name.ts';
 import { isAlive, type Slice } from '../../fleet/decisions/slices.ts';
@@ -57,7 +58,14 @@ export type ShownSlice = Omit<Slice, 'nodes' | 'person'> & {
  * `SLICE_PLACES_CHANGED`
  */
 export async function create(
-  { name, teams, expires, reason = '', ...asked }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires'>,
+  {
+    name,
+    teams,
+    expires,
+    hours,
+    reason = '',
+    ...asked
+  }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires' | 'hours'>,
   acting: Acting,
 ): Promise<ShownSlice> {
   const { fleet, paths, by } = acting;
@@ -79,6 +87,7 @@ export async function create(
     }
     const word: SliceWord = {
       ...{ state: 'live', ...asked, teams, expires, services: [], template: null, reason },
+      ...defined({ hours }),
       nodes: placed.nodes,
     };
     const person = await personOf(acting);

@@ -14,11 +14,14 @@ import {
 } from '../input.ts';
 import { CORE, OF_SLICES, operation, READ_SLICES } from '../operation.ts';
 import type { ListedSlice, ShownSlice } from './acts.ts';
+import type { ShownReservation } from './reserve.ts';
 
 const named = z.strictObject({ name: sliceName });
 const said = named.extend({ reason: reason.optional() });
 const mine = ({ name }: { name: string }): readonly string[] => [name];
 const words = z.array(siteName).min(1).max(100);
+/** Percent of one processor, and bytes. */
+const MOST = { cpu: 100_000, memory: 2 ** 50 } as const;
 /** Which nodes, how many, and what it has of each. */
 const wish = z.strictObject({
   /** Of the log of decisions, which stays for ever: each change of places names all nodes. */
@@ -33,12 +36,12 @@ const wish = z.strictObject({
   }),
   share: z.strictObject({
     /** Percent of one processor. */
-    cpu: z.int().min(1).max(100_000),
+    cpu: z.int().min(1).max(MOST.cpu),
     /** Bytes. */
     memory: z
       .int()
       .min(4 * 2 ** 20)
-      .max(2 ** 50),
+      .max(MOST.memory),
     disk: z
       .int()
       .min(0)
@@ -56,6 +59,8 @@ export const create = operation({
   input: wish.extend({
     name: sliceName,
     teams: z.array(z.string().min(1).max(32)).max(64),
+    /** Hours of each week for which more may be reserved. */
+    hours: z.int().min(0).max(168).optional(),
     expires: moment,
     reason: reason.optional(),
   }),
@@ -128,6 +133,45 @@ export const extend = operation({
   input: said.extend({ expires: moment }),
   result: typed<Slice>(),
   act: async () => (await import('./acts.ts')).extend,
+});
+
+export const reserve = operation({
+  name: 'slice reserve',
+  help: 'more of each node of a slice for some hours, from the same instant on all of them; refused with the next free time',
+  who: OF_SLICES,
+  slice: mine,
+  input: said.extend({
+    cpu: z.int().min(0).max(MOST.cpu),
+    memory: z.int().min(0).max(MOST.memory),
+    from: moment,
+    /** Milliseconds. */
+    length: z
+      .number()
+      .min(1000)
+      .max(366 * 24 * 3600_000),
+  }),
+  result: typed<ShownReservation>(),
+  act: async () => (await import('./reserve.ts')).reserve,
+});
+
+export const reservations = operation({
+  name: 'slice reservations',
+  help: 'what is reserved for a slice, how exactly its nodes began, and how far their clocks are off',
+  who: READ_SLICES,
+  slice: mine,
+  input: named,
+  result: typed<ShownReservation[]>(),
+  act: async () => (await import('./reserve.ts')).reservations,
+});
+
+export const unreserve = operation({
+  name: 'slice unreserve',
+  help: 'end a reservation of a slice, or never begin it',
+  who: OF_SLICES,
+  slice: mine,
+  input: said.extend({ number: z.int().min(1) }),
+  result: typed<ShownReservation>(),
+  act: async () => (await import('./reserve.ts')).unreserve,
 });
 
 export const remove = operation({

@@ -5,11 +5,11 @@ import { fleetMetrics, toldOf } from '../../metrics/fleet.ts';
 import { type Family, textOf } from '../../metrics/format.ts';
 import { readIssued } from '../../orders/issued.ts';
 import { nodesOfSlice } from '../../slices/nodes.ts';
-import { aliveOne, readSlice } from '../../slices/store.ts';
+import { aliveOne, listSlices, readSlice } from '../../slices/store.ts';
 import type { By } from '../../usage/by.ts';
 import { fleetUsage, type NodeUsage, usageOf } from '../../usage/fleet.ts';
 import { recordOf } from '../../usage/record.ts';
-import { instancesOf, ofSlice, topInstances, topNodes, topServices, usedBy } from '../../usage/top.ts';
+import { instancesOf, ofSlice, topInstances, topNodes, topServices, topSlices } from '../../usage/top.ts';
 import type { Acting } from '../operation.ts';
 
 const textIn = (...all: Iterable<Family>[]): string =>
@@ -80,24 +80,29 @@ export async function metrics({ site }: { site?: string | undefined }, { fleet, 
 }
 
 /** What it has, and what its own instances use on its nodes: nothing else of these. */
-async function inSlice(name: string, { fleet, by }: Acting) {
+async function inSlice(name: string, { fleet, by }: Acting, at?: string) {
   const slice = aliveOne(await readSlice(fleet, name), name, by.at);
-  const all = await usageOf(fleet, await nodesOfSlice(fleet, slice));
+  const nodes = await nodesOfSlice(fleet, slice);
+  const all = await usageOf(
+    fleet,
+    nodes.filter(({ site }) => at === undefined || site === at),
+  );
   return { slice, found: all.map((one) => ofSlice(name, one)) };
 }
 
-/** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED` */
-export async function sliceTop(
-  { name, by: order, most }: Pick<Asked, 'by' | 'most'> & { name: string },
-  acting: Acting,
-) {
-  const { slice, found } = await inSlice(name, acting);
-  const instances = found.flatMap(instancesOf);
+/** Without a name: of every slice that is there. @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SITE_UNKNOWN` */
+export async function sliceTop({ name, ...asked }: Asked & { name?: string | undefined }, acting: Acting) {
+  const { by, most } = asked;
+  if (name !== undefined) {
+    const { slice, found } = await inSlice(name, acting, asked.site);
+    const instances = topInstances(found.flatMap(instancesOf), by).slice(0, most);
+    return { slices: topSlices([slice], found, by), instances, ...counted(found, acting) };
+  }
+  const found = await all(asked, acting);
+  const slices = [...(await listSlices(acting.fleet)).values()].filter(({ state }) => state === 'live');
   return {
-    services: topServices(instances, order),
-    instances: topInstances(instances, order).slice(0, most),
-    all: { ...usedBy(instances), instances: instances.length },
-    share: slice.share,
+    slices: topSlices(slices, found, by).slice(0, most),
+    instances: [],
     ...counted(found, acting),
   };
 }

@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import type { Share } from '../../fleet/decisions/slices.ts';
 import { BY } from '../../usage/by.ts';
-import type { Rates } from '../../usage/record.ts';
-import type { InstanceTop, NodeTop, ServiceTop } from '../../usage/top.ts';
+import type { InstanceTop, NodeTop, ServiceTop, SliceTop } from '../../usage/top.ts';
 import { nodeWord, siteName, sliceName, typed } from '../input.ts';
 import { operation, READ, READ_SLICES } from '../operation.ts';
 
@@ -41,20 +39,18 @@ export const serviceTop = operation({
 });
 
 const text = z.object({ text: z.string() });
-const mine = ({ name }: { name: string }): readonly string[] => [name];
 
 export const sliceTop = operation({
   name: 'slice top',
-  help: 'what the services of a slice use on each of its nodes, and all of them together, beside its share',
+  help: 'which slices use most, beside their shares; with a name, each instance of it on each of its nodes',
   who: READ_SLICES,
-  slice: mine,
-  input: z.strictObject({ name: sliceName, ...order }),
+  // Of all of them together only those hear who read everything.
+  slice: ({ name }) => (name === undefined ? [] : [name]),
+  input: z.strictObject({ name: sliceName.optional(), site: siteName.optional(), ...order }),
   result: z.object({
-    services: typed<ServiceTop[]>(),
+    slices: typed<SliceTop[]>(),
+    /** Of the one that was named; else none. */
     instances: typed<InstanceTop[]>(),
-    all: typed<Rates & { memory: number | null; instances: number }>(),
-    /** Of each node. */
-    share: typed<Share>(),
     ...counted,
   }),
   act: async () => (await import('./acts.ts')).sliceTop,
@@ -64,7 +60,7 @@ export const sliceMetrics = operation({
   name: 'slice metrics',
   help: 'what a slice has and what its services use, as text for Prometheus',
   who: READ_SLICES,
-  slice: mine,
+  slice: ({ name }) => [name],
   input: z.strictObject({ name: sliceName }),
   result: text,
   act: async () => (await import('./acts.ts')).sliceMetrics,

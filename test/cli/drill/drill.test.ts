@@ -41,7 +41,7 @@ test('one after the other, each beside what is usual; the same one is on record 
   t.is(out.split('\n').length, 5);
   t.regex(
     out,
-    /^\S+ \S+ restore [0-9a-f]{8} of .*: it went well; restored 10\.0 s \(2\.0 of what is usual\)$/m,
+    /^\S+ \S+ restore noted-[0-9a-f]{16} of .*: it went well; restored 10\.0 s \(2\.0 of what is usual\)$/m,
   );
   t.regex(out, /: FAILED; restored/);
   t.regex(
@@ -61,6 +61,7 @@ test('what is no report of a restore, and what claims to be of tomorrow, is refu
     'INPUT_INVALID',
     'of these the server knows itself',
   );
+  t.is((await note(reportOf({ site: 'munich' }))).code, 'INPUT_INVALID');
   t.is((await note({ ...reportOf(), more: 1 })).code, 'INPUT_INVALID');
   t.is((await note(reportOf({ endedAt: Date.now() + 60 * MINUTE }))).code, 'DRILL_TIMES');
   t.is((await note(reportOf({ startedAt: 3 }))).code, 'DRILL_TIMES');

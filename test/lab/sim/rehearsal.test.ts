@@ -18,6 +18,7 @@ import { type SimNode, simPcr11 } from '../../../lab/sim/node.ts';
 import { initRehearsal, type RehearsalOptions, runRehearsal } from '../../../lab/sim/rehearsal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
+import type { Report } from '../../../orchestrator/recovery/report.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { loopbackOnly, markerFile, rehearsalOf } from '../../../orchestrator/rehearsal/marker.ts';
 import { heartbeatReply, NODE_URI, PATHS, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
@@ -123,6 +124,17 @@ test('a good version reaches all, a bad one ends at its canary, and nodes that s
   const events = bad.lines.map((line) => JSON.parse(line));
   const touched = new Set(events.filter(({ what }) => what === 'node').map(({ name }) => name));
   t.is(touched.size, 1, 'the canary alone');
+  t.deepEqual(await settled('healthy 1.1.0'), Array(12).fill('healthy 1.1.0'));
+
+  // The road back, drilled: a node that has not refused that version yet.
+  const { nodes } = (await bootwave('node', 'list')).value as { nodes: { name: string }[] };
+  const fresh = nodes.map(({ name }) => name).find((name) => !touched.has(name))!;
+  const drill = await bootwave('drill', 'rollback', fresh, '--image', '1.2.0', '--reason', 'monthly');
+  t.is(drill.code, 0, drill.stderr);
+  let reports: Report[] = [];
+  while (reports.length === 0) reports = (await bootwave('drill', 'list')).value;
+  t.like(reports[0], { kind: 'rollback', site: 'munich', of: fresh, fault: null });
+  t.not(reports[0]!.steps.length, 0);
   t.deepEqual(await settled('healthy 1.1.0'), Array(12).fill('healthy 1.1.0'));
 
   await refused(t, paths, 'REHEARSAL_RUNNING');

@@ -11,10 +11,11 @@ import { fleetOf } from '../../../orchestrator/backup/manifest.ts';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
 import { find } from '../../../orchestrator/operations/catalogue.ts';
 import type { Report } from '../../../orchestrator/recovery/report.ts';
+import { nameOf, SCHEDULES } from '../../../orchestrator/recovery/schedule.ts';
 import { recordConsent } from '../../../orchestrator/signer/consents.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import { enrolment, silent } from '../fleet/support.ts';
-import { by, fleetFor } from './support.ts';
+import { by, fleetFor, opened } from './support.ts';
 
 async function drillsOf(t: ExecutionContext) {
   const made = await fleetFor(t);
@@ -140,6 +141,27 @@ test('a history that is not whole is found', async (t) => {
   await redis.xdel(key!, id!);
   const { file } = await backup();
   t.regex((await drilled(file)).fault ?? '', /its history is not whole/);
+});
+
+test('a restored fleet begins no drill by itself: that may have been taken back since', async (t) => {
+  const { fleet, backup, restored } = await fleetFor(t);
+  for (const [kind, site] of [
+    ['recovery', 'default'],
+    ['restore', null],
+  ] as const)
+    await SCHEDULES.decide(
+      fleet,
+      nameOf({ kind, site }),
+      () => ({ kind, site, every: 7 * 86_400_000, hours: [0, 24] }),
+      { ...by, reason: 'weekly' },
+    );
+  const { file } = await backup();
+  const { paths } = await restored(file);
+  const after = await opened(t, paths);
+  t.deepEqual(
+    (await SCHEDULES.list(after.fleet)).map(({ value }) => value.kind),
+    ['restore'],
+  );
 });
 
 test('one at a time; what no drill has made is left alone; what a killed one has left is removed', async (t) => {

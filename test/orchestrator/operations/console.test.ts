@@ -2,21 +2,25 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../../base/run.ts';
+import { loadAuthority, rootPem } from '../../../keys/authority.ts';
 import { readCredential } from '../../../keys/credential.ts';
 import { ask, type Caller, socketOf, type Way } from '../../../orchestrator/operations/client.ts';
+import { openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
+import { remoteWay } from '../../../orchestrator/operations/remote.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { keysIn } from '../../support/keys.ts';
 import { certificateFor, enrolment, fleetFor, inventory } from '../fleet/support.ts';
 import { operatorOf } from '../operators/people.ts';
 import { bench, PASSWORD, SWITCH, USER } from '../power/benches.ts';
-import { doorOf } from './support.ts';
+import { doorOf, houseOf } from './support.ts';
 
 /** A machine's serial port: it says back what it is told, in angle brackets. */
 async function serialPort(t: ExecutionContext) {
@@ -100,7 +104,7 @@ function sits(
   return { opened: opened.promise, over, sees, seen: () => seen };
 }
 
-test('what it shows is seen and recorded, what is typed reaches the machine and no record; the history has the hash', async (t) => {
+test('what it shows is seen and recorded, what is typed reaches the machine and no transcript; the history has the hash', async (t) => {
   const { paths, way, node, port, history } = await standing(t);
   const ann = sits(way, node);
   const bytes = await ann.opened;
@@ -177,7 +181,7 @@ test('who is revoked while they sit there is out; the password is in no argument
   t.regex((await ann.over).result.why, /OPERATOR_REVOKED/);
 });
 
-test('a viewer, or a site admin of elsewhere, sees nothing of it and leaves no record but the refusal', async (t) => {
+test('a viewer, or a site admin of elsewhere, sees nothing of it and leaves no trace but the refusal', async (t) => {
   const { paths, way, node, history } = await standing(t);
   for (const [name, role, code] of [
     ['vera', 'viewer', 'OPERATOR_ROLE'],
@@ -191,7 +195,36 @@ test('a viewer, or a site admin of elsewhere, sees nothing of it and leaves no r
   await t.throwsAsync(readdir(paths.consoles), { code: 'ENOENT' });
 });
 
-test('as a command: keys go in, the screen comes out without what steers a terminal, and the record is named', async (t) => {
+test('from elsewhere, over the door for operators; the history has from where', async (t) => {
+  const { paths, node, port, history } = await standing(t);
+  const identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
+  const root = await rootPem(paths.keys);
+  const stop = new AbortController();
+  const door = await openNetworkDoor(
+    { ...(await houseOf(t, paths)), signal: stop.signal },
+    { port: 0, rootPem: root, identity: { current: () => identity, onChange: () => {} } },
+  );
+  t.teardown(async () => {
+    stop.abort();
+    await door.done;
+  });
+  const { file } = await operatorOf(paths, { name: 'ann' }, Date.now());
+  const rootFile = join(paths.root, 'root.pem');
+  await writeFile(rootFile, root);
+  const way = await remoteWay({ url: `https://127.0.0.1:${door.port}`, as: file, root: rootFile });
+  const ann = sits(way, node, { credential: await readCredential(file) });
+  const bytes = await ann.opened;
+  // More than sockets keep on their way.
+  await port.say('x'.repeat(3_000_000));
+  await port.say('the end');
+  await ann.sees('the end');
+  t.is(ann.seen().length, 3_000_007);
+  bytes.end();
+  t.is((await ann.over).result.why, 'the person left');
+  t.regex((await history())[0]!, /^operator:ann opened from \S*127\.0\.0\.1; /);
+});
+
+test('as a command: keys go in, the screen comes out without what steers a terminal, and the transcript is named', async (t) => {
   const { paths, node, port } = await standing(t);
   const child = spawn(join(import.meta.dirname, '../../../bin/bootwave'), [
     ...['--data', paths.root, 'node', 'console', node],

@@ -30,7 +30,7 @@ const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
-  ...['recovery', 'note'].map((word) => `drill ${word}`),
+  ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
   ...['service capacity set', 'service capacity remove'],
   ...['profile learn', 'profile set', 'profile remove'],
   ...['ban lift', 'request approve', 'request deny', 'break-glass'],
@@ -97,9 +97,19 @@ const AT_SITES = [
   ...['set', 'show', 'test', 'remove', 'firmware'].map((step) => `node bmc ${step}`),
 ];
 /** Of slices that are theirs. */
-const OF_SLICES = ['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'];
+const OF_SLICES = [
+  ...['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'],
+  ...['slice reserve', 'slice unreserve'],
+];
 /** To read for everybody, and for owners of slices: of what is theirs. */
-const READ_SLICES = ['slice plan', 'slice list', 'slice show', 'slice top', 'slice metrics'];
+const READ_SLICES = [
+  'slice plan',
+  'slice list',
+  'slice show',
+  'slice top',
+  'slice metrics',
+  'slice reservations',
+];
 /** Theirs to read, and not a viewer's: who is expected is an invitation. */
 const SITE_ADMINS = ['node expect list'];
 const ANYONES = ['bootserver check', 'doctor', 'drill restore', 'team key', 'team sign', 'service pack'];
@@ -198,7 +208,10 @@ test('what takes two people, what needs no server, what is never asked for from 
     CATALOGUE.filter(fits).map(({ name }) => name);
   t.deepEqual(
     names(({ fourEyes }) => fourEyes !== undefined),
-    ['site set', 'ban lift', 'recovery resume', 'recovery set', 'recovery start', 'break-glass'],
+    [
+      ...['site set', 'ban lift', 'recovery resume', 'recovery set', 'recovery start'],
+      ...['drill schedule', 'break-glass'],
+    ],
   );
   t.deepEqual(names(({ offline }) => offline !== undefined).toSorted(), [
     ...[

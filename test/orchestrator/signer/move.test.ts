@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { DecidedIncidents } from '../../../orchestrator/fleet/decisions/incidents.ts';
+import { DecidedReservations } from '../../../orchestrator/fleet/decisions/reservations.ts';
 import { DecidedRestraints } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import {
   DecidedRollouts,
@@ -58,6 +59,7 @@ function moved(version: string | null, { had = {}, rollouts, newest, installs, p
       had: hadOf(before, null, 0),
       decided: {
         incidents: new DecidedIncidents(),
+        reservations: new DecidedReservations(),
         rollouts: rollouts ?? rolloutsOf([]),
         places: new Map(),
         restraints: new DecidedRestraints(),
@@ -148,6 +150,7 @@ test('before decisions about rollouts begin all goes as it went; of what was sig
     rollouts: rolloutsOf([], ['1.0', '2.0']),
     places: new Map(),
     restraints: new DecidedRestraints(),
+    reservations: new DecidedReservations(),
     installs: new Map(),
     pins: new Map(),
   };

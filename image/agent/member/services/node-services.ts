@@ -114,12 +114,12 @@ export class NodeServices {
   /** What runs of it, and where its numbers are (usage/read.ts). */
   told(): Told[] {
     return this.#views.map((view) => {
-      const { runs, version, interface: card } = view;
+      const { runs, version, interface: card, share } = view;
       const { name, state, health, restarts, why } = this.#told(view);
       // Begun in this version and ended for now; another one goes on.
       const isEnded = (state === 'failed' || state === 'refused') && runs === version;
       const told = { name, state, health, restarts, runs: isEnded ? null : runs, interface: card };
-      return why === '' ? told : { ...told, why };
+      return { ...told, ...(why === '' ? {} : { why }), ...(share === undefined ? {} : { share }) };
     });
   }
 

@@ -24,6 +24,12 @@ export function keyed(text: string, name: string): number | null {
 /** Files of one number: memory.current, pids.current. */
 export const single = (text: string): number | null => whole(text.trim());
 
+/** Of `cpu.max`, as percent of one processor. @returns null: no bound */
+export function quota(text: string): number | null {
+  const [most = null, period = null] = text.trim().split(' ').map(whole);
+  return most === null || period === null || period === 0 ? null : Math.round((100 * most) / period);
+}
+
 /** /proc/stat: `cpu` user nice system idle iowait irq softirq steal guest guest_nice; guests are in user and nice. */
 export function processors(text: string): { processors: number; cpu: number | null } {
   const rows = text.split('\n');

@@ -15,6 +15,7 @@ import {
   keyed,
   memory,
   processors,
+  quota,
   single,
   type Traffic,
   used,
@@ -30,7 +31,10 @@ export type UsagePlaces = {
 };
 
 /** What is told of an instance beside what it uses. `interface`: at the node. */
-export type Told = Pick<InstanceUsage, 'name' | 'runs' | 'state' | 'health' | 'restarts' | 'why'> & {
+export type Told = Pick<
+  InstanceUsage,
+  'name' | 'runs' | 'state' | 'health' | 'restarts' | 'why' | 'share'
+> & {
   interface: string | null;
 };
 
@@ -77,8 +81,19 @@ function instance(
   const cpu = of('cpu.stat', (text) => keyed(text, 'usage_usec'));
   const current = of('memory.current', single);
   const cached = of('memory.stat', (text) => keyed(text, 'inactive_file'));
+  const { share } = told;
   return {
     ...told,
+    // Root says since when; how much it is the kernel says.
+    ...(share === undefined
+      ? {}
+      : {
+          share: {
+            cpu: of('cpu.max', quota) ?? share.cpu,
+            memory: of('memory.max', single) ?? share.memory,
+            since: share.since,
+          },
+        }),
     cpu: cpu === null ? null : Math.floor(cpu / 1000),
     memory: current === null || cached === null ? null : Math.max(0, current - cached),
     tasks: of('pids.current', single),

@@ -7,11 +7,13 @@ import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import type { ServicesResults } from '../../../../protocol/agent/services.ts';
 import { instanceId, instanceUnit } from '../../../../protocol/agent/units.ts';
 import type { Order } from '../../../../protocol/order.ts';
+import type { Share } from '../../../../protocol/reservation.ts';
 import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
 import { recordsIn } from './instance.ts';
 import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
 import { keepReleased } from './released-before.ts';
+import { markOf, reserve } from './reserve.ts';
 import { restrain, restraintOf } from './restrain.ts';
 import { dropSecrets, type Held, heldFor } from './secrets.ts';
 import { shareFiles } from './share.ts';
@@ -90,7 +92,14 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   const failed = await takeSteps(steps, brought, running, kept, places);
   const now = await recordsIn(places);
   await dropSecrets(places.secrets, [...order.services, ...now]);
-  const instances = views.map((view) => {
+  // Those that have just begun as well.
+  const unreserved = await reserve(now, order, places);
+  const marks = new Map<string, Share | null>();
+  for (const { name, limits } of now) if (limits !== undefined) marks.set(name, await markOf(name, places));
+  const instances = views.map((seen) => {
+    const share = marks.get(seen.name) ?? undefined;
+    const why = seen.why || (unreserved.get(seen.name) ?? '');
+    const view = share === undefined ? { ...seen, why } : { ...seen, why, share };
     const not = unrestrained.get(view.name);
     if (not !== undefined) return { ...view, restraint: null, why: `it could not be restrained: ${not}` };
     const failure = failed.get(view.name);

@@ -48,6 +48,8 @@ const recordSchema = z.strictObject({
   health: z.optional(healthSchema),
   /** As the order that was in force when it was looked at last says; absent: it is free. */
   restraint: z.optional(restraintSchema),
+  /** Of its manifest: percent of one processor, and bytes. Absent: it is of no slice. */
+  limits: z.optional(z.object({ cpu: z.int(), memory: z.int() })),
   /** Another version that could not take its place, and when; milliseconds since the boot. */
   tried: z.optional(
     z.strictObject({
@@ -149,6 +151,7 @@ export async function writeInstance(
     ...(secrets === null ? {} : { secrets: secrets.tag }),
     ...(manifest.health === null ? {} : { health: manifest.health }),
     ...(restraint === null ? {} : { restraint }),
+    ...(slice === null ? {} : { limits: { cpu: manifest.limits.cpu, memory: manifest.limits.memory } }),
   };
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
 }

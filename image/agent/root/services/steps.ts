@@ -21,6 +21,7 @@ import {
 } from './instance.ts';
 import { type Place, placeOf, slotFor } from './place.ts';
 import { isSame, type Running, type Step, type Wanted } from './plan.ts';
+import { forgetReserved } from './reserve.ts';
 import { dropFormer, type Held, heldFor, ownSecrets } from './secrets.ts';
 import { dataFolder, prepareState, readyState, type StatePlaces, slotsOfStates } from './state.ts';
 import { readUnits, UNIT_PROPERTIES, type UnitState, unitOf } from './unit-state.ts';
@@ -116,7 +117,11 @@ export async function takeSteps(
 /** One that does not end, or whose files stay, is still there when this returns. */
 export async function endInstances(names: readonly string[], places: StepPlaces): Promise<void> {
   const still = await stopInstances(names, places);
-  for (const name of names) if (!still.has(name)) await removeInstance(name, places).catch(() => {});
+  for (const name of names) {
+    if (still.has(name)) continue;
+    await forgetReserved(name, places).catch(() => {});
+    await removeInstance(name, places).catch(() => {});
+  }
 }
 
 /** @returns those that have not ended */
@@ -205,6 +210,7 @@ async function begin(
 ): Promise<void> {
   const { name, version, sha256 } = service;
   if (keeps) await prepareState(name, version, bundle.manifest, place, places);
+  await forgetReserved(name, places);
   await writeInstance(
     {
       ...{ service, bundle, place },

@@ -29,7 +29,7 @@ export const checkUnit = (id: string): string => `bootwave-check-${id}.service`;
 
 /** Units whose failure is a service's, not the node's. */
 export const isServiceUnit = (unit: string): boolean =>
-  /^bootwave-(?:bundle|net|service|check)-[\w.-]+\.service$/.test(unit);
+  /^bootwave-(?:bundle|net|service|check|reserve)-[\w.-]+\.service$/.test(unit);
 
 export type BundleFacts = { sha256: string; rootHash: string; dataBytes: number };
 

@@ -4,6 +4,7 @@ import { sliceOf } from '../../../../protocol/service/name.ts';
 import { isAlive, type Slice } from '../../../fleet/decisions/slices.ts';
 import { at, KEYS } from '../../../fleet/keys.ts';
 import { SIGNED_AT } from '../../../orders/sign.ts';
+import { repairReservations } from '../../../slices/reservations/store.ts';
 import { decideSlice, listSlices, readTurn, repairSlices, turnAfter, wordOf } from '../../../slices/store.ts';
 import { keepLooking } from '../../../upkeep/look.ts';
 import type { PlanNode } from '../../node.ts';
@@ -50,6 +51,8 @@ export async function lookAtSlices(
   if (memory.last?.news === news && Math.abs(now - memory.last.at) < REST) return;
   for (const slice of await repairSlices(fleet))
     log.warn({ slice }, 'Redis had lost or changed what was decided about a slice; it is written again');
+  for (const reservation of await repairReservations(fleet))
+    log.warn({ reservation }, 'Redis had lost or changed what was reserved for a slice; it is written again');
   await expireSlices(edge, log, now);
   await endOrphans(edge, log, now);
   const ground = await groundNow(fleet, paths, now);

@@ -100,6 +100,23 @@ test.serial(
   },
 );
 
+test.serial('its hardware is told to a boot server that has asked for it, and not before', async (t) => {
+  const { url, directory } = await server(t);
+  const asked: boolean[] = [];
+  const agent = boot(t, () => [url], software, {
+    heartbeat: async (hardware) => {
+      asked.push(hardware);
+      const told = hardware ? { hardware: { clock: Date.now(), memory: null, disk: 0 } } : {};
+      return { running: RUNNING, uptime: 1, healthy: true, reason: '', ...told };
+    },
+  });
+  await agent.until(inPhase('pending'));
+  const [enrolment] = directory.enrolments;
+  directory.decisions.set(enrolment!.id, { state: 'approved', name: 'n1' });
+  await directory.until(() => directory.heartbeats.length > 2);
+  t.deepEqual(asked.slice(0, 3), [false, true, true]);
+});
+
 test.serial('an approved machine that boots again is healthy by itself, under the same record', async (t) => {
   const { url, directory } = await server(t);
   const first = boot(t, () => [url]);

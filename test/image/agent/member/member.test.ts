@@ -13,6 +13,7 @@ import type { AskConfig } from '../../../../protocol/agent/config.ts';
 import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../protocol/agent/disk.ts';
 import type { AskServices } from '../../../../protocol/agent/services.ts';
 import { encodeFrame, FrameDecoder } from '../../../../protocol/link/frame.ts';
+import { LINK_LIMITS } from '../../../../protocol/link/messages.ts';
 import { orderKeyId } from '../../../../protocol/order.ts';
 
 const { publicKey } = generateKeyPairSync('ed25519');
@@ -205,6 +206,38 @@ test('a node takes advice of mirrors under any order, and shows none that it has
   await until(() => answers.length === 2);
   t.deepEqual(answers[0], { kind: 'result', id: 1, result: {} });
   t.false('shared' in (answers[1] as { result: object }).result);
+});
+
+test('logs that nobody waits for take no place of an order on the link, and are not read', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  let reads = 0;
+  const logs = async () => {
+    reads += 1;
+    await gate.promise;
+    return { lines: [], more: false };
+  };
+  const { member, folder } = await setUp(t, { logs });
+  await member.start();
+  await mkdir(join(folder, 'run'));
+  await member.approved('tpm-1');
+  const socket = connect(join(folder, 'run/agent.sock'));
+  t.teardown(() => socket.destroy());
+  const decoder = new FrameDecoder();
+  const answers: object[] = [];
+  socket.on('data', (bytes) => answers.push(...(decoder.push(bytes) as object[])));
+  const args = { name: 'fleet/shop', age: null, lines: 1 };
+  const ids = Array.from({ length: LINK_LIMITS.inFlight }, (_, i) => i + 1);
+  for (const id of ids) socket.write(encodeFrame({ kind: 'request', id, op: 'logs', args }));
+  await until(() => reads === 1);
+  for (const id of ids) socket.write(encodeFrame({ kind: 'abort', id }));
+  await until(() => answers.length === ids.length);
+  socket.write(encodeFrame({ kind: 'request', id: 100, op: 'status', args: {} }));
+  await until(() => answers.length === ids.length + 1);
+  t.like(answers.at(-1), { kind: 'result', id: 100 });
+  gate.resolve();
+  socket.write(encodeFrame({ kind: 'request', id: 101, op: 'logs', args }));
+  await until(() => answers.length === ids.length + 2);
+  t.is(reads, 2, 'the one that was under way, and the last one');
 });
 
 test('who listens is reachable, who does not is not', async (t) => {

@@ -1,4 +1,5 @@
 /** `slice logs` and `service logs` through the door for people elsewhere; the nodes behind the links are played. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { refusal } from '../../../../base/error.ts';
 import type { Written } from '../../../../orchestrator/operations/log/gather.ts';
@@ -141,4 +142,27 @@ test('the core team reads what any instance wrote, where orders name it or where
   t.deepEqual(await at({ service: 'shop', nodes: [ids[2]] }), [[ids[2]], ['fleet/shop']]);
   await t.throwsAsync(say('service logs', { service: 'db' }), { code: 'SERVICE_NOWHERE' });
   await t.throwsAsync(say('service logs', { service: 'shop:1' }), { code: 'SERVICE_NOWHERE' });
+});
+
+test('one person reads one answer at a time, however many connections they have; another one reads meanwhile', async (t) => {
+  const gate = Promise.withResolvers<void>();
+  let under = 0;
+  const request = async () => {
+    under += 1;
+    await gate.promise;
+    return { result: logsOf([1, 'x']) };
+  };
+  const { as, member } = await elsewhere(t, (() => ({ request: request as never })) as House['links']);
+  const node = await member(1, ['shop:1']);
+  const [ann, bob] = [await as({ name: 'ann' }), await as({ name: 'bob' })];
+  const input = { service: 'shop', nodes: [node] };
+  const first = ann.say<Written>('service logs', input);
+  while (under === 0) await sleep(5);
+  await t.throwsAsync(ann.say('service logs', input), { code: 'LOGS_BUSY' });
+  const other = bob.say<Written>('service logs', input);
+  while (under === 1) await sleep(5);
+  gate.resolve();
+  t.is((await first).lines.length, 1);
+  t.is((await other).lines.length, 1);
+  t.is((await ann.say<Written>('service logs', input)).lines.length, 1);
 });

@@ -9,6 +9,7 @@ import { deviceNumber } from '../../../../../image/agent/member/usage/kernel-tex
 import { readUsage, type Told } from '../../../../../image/agent/member/usage/read.ts';
 import { instanceId, instanceUnit } from '../../../../../protocol/agent/units.ts';
 import { encodeFrame } from '../../../../../protocol/link/frame.ts';
+import { LINK_LIMITS } from '../../../../../protocol/link/messages.ts';
 import { usageSchema } from '../../../../../protocol/link/usage.ts';
 
 const SLICE = 'sys/fs/cgroup/bootwave.slice/bootwave-services.slice';
@@ -83,6 +84,21 @@ test('a node and an instance: hardware alone counts for the node, its own unit a
   t.true(usageSchema.safeParse(usage).success);
 });
 
+test('what an instance may take is what the kernel holds it to; root says since when', async (t) => {
+  const share = { cpu: 1, memory: 2, since: 3 };
+  const bound = (more: object) => nodeOf(t, { ...files('8:0'), ...more });
+  const of1 = async (more: object) =>
+    readUsage((await bound(more)).places, BOOT, [told('fleet/chrony', { share })]).services[0]!.share;
+  const [cpu, memory] = ['cpu.max', 'memory.max'].map((file) => `${of('fleet/chrony')}/${file}`);
+  t.deepEqual(await of1({ [cpu!]: '35000 100000\n', [memory!]: '4096\n' }), {
+    cpu: 35,
+    memory: 4096,
+    since: 3,
+  });
+  t.deepEqual(await of1({ [cpu!]: 'max 100000\n', [memory!]: 'max\n' }), share);
+  t.deepEqual(await of1({}), share);
+});
+
 test('what cannot be read is unknown, never 0; the rest is told', async (t) => {
   const all = files('8:0');
   const { places } = await nodeOf(t, {
@@ -115,13 +131,15 @@ test('the files of this machine, as any user reads them', async (t) => {
 
 test('64 instances with the longest names fit a frame', async (t) => {
   const most = Number.MAX_SAFE_INTEGER;
-  const name = (i: number) => `${'o'.repeat(32)}/n${'x'.repeat(28)}${String(i).padStart(3, '0')}`;
+  const name = (i: number) =>
+    `${'o'.repeat(32)}/n${'x'.repeat(28)}${String(i).padStart(3, '0')}@${'s'.repeat(32)}`;
   const services = Array.from({ length: 64 }, (_, i) => ({
     ...{ name: name(i), runs: '1'.repeat(64), state: 'running' as const, health: 'healthy' as const },
     ...{ restarts: most, cpu: most, memory: 2 ** 50, tasks: 2 ** 22 },
     ...{ disk: { read: most, written: most }, network: { received: most, sent: most } },
+    share: { cpu: 2 ** 19, memory: 2 ** 50, since: 2 ** 42 },
   }));
   const usage = { ...readUsage({ proc: '/proc', sys: '/sys', state: '/' }, BOOT, []), services };
   t.true(usageSchema.safeParse(usage).success);
-  t.true(encodeFrame({ kind: 'result', id: 1, result: usage }).length < 32_768);
+  t.true(encodeFrame({ kind: 'result', id: 1, result: usage }).length < LINK_LIMITS.frameBytes / 2);
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { applyServices, type ServicePlaces } from '../../../../../image/agent/root/services/apply.ts';
 import type { Order, Restraint } from '../../../../../protocol/order.ts';
+import type { Reservation } from '../../../../../protocol/reservation.ts';
 import { type Released, releases, scratch } from './bundles.ts';
 
 export const DAY = 24 * 3600_000;
@@ -17,6 +18,7 @@ export async function setUp(t: ExecutionContext) {
   const said: string[] = [];
   let services: Order['services'] = [];
   let restraints: Restraint[] = [];
+  let reservations: Reservation[] = [];
   let failing: string | null = null;
   let issuedAt = Date.now();
   let now = issuedAt;
@@ -38,7 +40,11 @@ export async function setUp(t: ExecutionContext) {
     bound: async () => {},
     space: async () => ({ total: 2 ** 40, free: 2 ** 40 }),
     order: async () =>
-      ({ services, issuedAt, mode, ...(restraints.length === 0 ? {} : { restraints }) }) as unknown as Order,
+      ({
+        ...{ services, issuedAt, mode },
+        ...(restraints.length === 0 ? {} : { restraints }),
+        ...(reservations.length === 0 ? {} : { reservations }),
+      }) as unknown as Order,
     keptOn: async () => keptOn,
     freeMemory: () => 2 ** 32,
     uptime: () => uptime,
@@ -63,6 +69,9 @@ export async function setUp(t: ExecutionContext) {
     },
     restrain(all: Restraint[]) {
       restraints = all;
+    },
+    reserve(all: Reservation[]) {
+      reservations = all;
     },
     /** A verb of systemctl that fails from now on; null: none. */
     fail(verb: string | null) {

@@ -5,6 +5,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { run } from '../../../../../base/run.ts';
 import { placeOf } from '../../../../../image/agent/root/services/place.ts';
+import { changeTexts } from '../../../../../image/agent/root/services/reserve-units.ts';
 import {
   bundleText,
   bundleUnit,
@@ -22,6 +23,8 @@ import { anyManifest, manifestOf } from './any-manifest.ts';
 const SHA = 'a'.repeat(64);
 const ID = 'fleet.web';
 const FOLDER = '/run/bootwave/services/instances/fleet.web';
+
+const CHANGE = changeTexts(ID, 1_796_126_400_000, { cpu: 130, memory: 2 ** 26 }, `${FOLDER}/share.json`);
 
 /** What only numbers and words of ours may make of a line. */
 const LINE = /^(?:\[(?:Unit|Service)\]|[A-Z][A-Za-z]+=[\w /.:,%=-]*|)$/;
@@ -60,6 +63,7 @@ test('systemd understands every line of them', async (t) => {
     [netUnit(ID), netText(ID, placeOf(3), FOLDER)],
     [instanceUnit(ID), instanceText(ID, SHA, manifest, FOLDER, '/var')],
     [checkUnit(ID), checkText(ID, manifest, FOLDER)!],
+    ...CHANGE,
     ['bootwave-filter.service', '[Service]\nType=oneshot\nExecStart=/bin/true\n'],
   ];
   for (const [name, text] of texts) await writeFile(join(folder, name), text);
@@ -79,6 +83,7 @@ test('every program that a unit of an instance starts is in the image', (t) => {
     netText(ID, placeOf(3), FOLDER),
     instanceText(ID, SHA, manifest, FOLDER, null),
     checkText(ID, manifest, FOLDER) ?? '',
+    ...CHANGE.values(),
   ].join('\n');
   // `ip netns exec NAME PROGRAM` starts a second one.
   const started = [...all.matchAll(/(?:^Exec\w+=-?| netns exec \w+ )(\/\S+)/gm)].map(([, path]) => path!);
@@ -88,7 +93,9 @@ test('every program that a unit of an instance starts is in the image', (t) => {
 });
 
 test('a failed service is a service, not a failed node', (t) => {
-  for (const unit of [bundleUnit(SHA), netUnit(ID), instanceUnit(ID), checkUnit(ID)])
+  const changes = [...CHANGE.keys()].filter((file) => file.endsWith('.service'));
+  t.is(changes.length, 1);
+  for (const unit of [bundleUnit(SHA), netUnit(ID), instanceUnit(ID), checkUnit(ID), ...changes])
     t.true(isServiceUnit(unit), unit);
   for (const unit of ['bootwave-agent.service', 'bootwave-services@1.service', 'bootwave-disk@0-1.service'])
     t.false(isServiceUnit(unit), unit);
