@@ -170,6 +170,9 @@ function measurement({ alarms, members, rules }: World): Found[] {
 /** Milliseconds of silence after which nodes are compared, unless their site has them repaired sooner. */
 const SILENT = 15 * MINUTE;
 
+/** Share of it from which on nobody is taken as silent alone: members were read a moment before the signal counts. */
+const SOON = 0.75;
+
 /** Nodes that fell silent together: no restart mends a switch. */
 function silence({ alarms, members }: World): Found[] {
   const silent = alarms.filter((one) => one.signal === 'silent' && !isOver(one));
@@ -222,7 +225,7 @@ export function silentWith(
 ): { place: Pick<Found, 'site' | 'rack'>; why: string; ids: string[] } | null {
   const member = members.find(({ id }) => id === node);
   const silent = Math.min(SILENT, member?.silent ?? SILENT);
-  if (member === undefined || member.quiet < silent) return null;
+  if (member === undefined || member.quiet < silent * SOON) return null;
   const peers = members.map(({ id, site, rack, quiet }): Peer => ({ id, site, rack, quiet, changed: false }));
   const suspect = peers[members.indexOf(member)]!;
   const verdict = silenceOf(suspect, peers, { silent });
