@@ -31,7 +31,7 @@ export function configProblems(input: DhcpInput): Problem[] {
   };
   const host = (text: string, path: Path): Ip4 | undefined => {
     const address = ip(text, path);
-    if (address === undefined || isHostAddress(address)) return address;
+    if (address === undefined || isHostAddress(address, isLoopback(input.serverIp))) return address;
     add(path, `${text} is no address of a machine`, 'name the address of one machine');
     return undefined;
   };
@@ -206,11 +206,13 @@ export function configProblems(input: DhcpInput): Problem[] {
   }
 }
 
-/** Neither "this host" (0/8), loopback, multicast, reserved nor broadcast (RFC 6890). */
-function isHostAddress(address: Ip4): boolean {
+/** Neither "this host" (0/8), multicast, reserved nor broadcast (RFC 6890); loopback only where the server is on it. */
+function isHostAddress(address: Ip4, onLoopback: boolean): boolean {
   const first = address >>> 24;
-  return first !== 0 && first !== 127 && first < 224;
+  return first !== 0 && (first !== 127 || onLoopback) && first < 224;
 }
+
+const isLoopback = (text: string): boolean => text.startsWith('127.');
 
 function isEdge(address: Ip4, { network, netmask }: { network: Ip4; netmask: Ip4 }): boolean {
   return address === network || address === (network | ~netmask) >>> 0;

@@ -7,10 +7,12 @@ import { BootwaveError } from '../../base/error.ts';
  * closes: the kernel closes it even when this process is killed, so no lock ever outlives its owner.
  */
 export async function withLock<T>(file: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const holder = spawn('flock', ['--exclusive', file, 'sh', '-c', 'echo held; exec cat'], {
+  const holder = spawn('flock', ['--exclusive', file, 'cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],
     ...(signal === undefined ? {} : { signal }),
   });
+  // What is written comes back once it is held; nobody reads where flock could not start.
+  holder.stdin.on('error', () => {}).write('held');
   const ended = once(holder, 'close').catch(() => {});
   try {
     await Promise.race([

@@ -9,9 +9,14 @@ import { dirname, join } from 'node:path';
 import { BootwaveError } from '../../base/error.ts';
 import { exists } from '../../base/files.ts';
 import { type DataPaths, dataPaths } from '../../base/paths.ts';
+import { publishedVersions, readManifest } from '../../image/build/manifest.ts';
+import { release } from '../../image/publish/publish.ts';
 import { markerFile } from '../../orchestrator/rehearsal/marker.ts';
+import { simMac } from '../sim/enrolment.ts';
+import { publishFiles } from '../sim/images.ts';
 import { initRehearsal, type RehearsalOptions, runRehearsal } from '../sim/rehearsal.ts';
 import { openInnerDoor } from './door.ts';
+import { netBoot } from './net-boot.ts';
 
 export type InnerOptions = RehearsalOptions & {
   /** Of its operators, and of what everybody may ask (door.ts). */
@@ -21,6 +26,9 @@ export type InnerOptions = RehearsalOptions & {
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const NODE_OPTIONS = ['--disable-warning=ExperimentalWarning'];
+/** A network that is there without any right, with no machine on it but those that are played. */
+const LOOPBACK = 'lo';
+const RANGE = '127.77.0.10-127.77.63.250';
 /** Milliseconds that the server has to end. */
 const PATIENCE = 8_000;
 
@@ -51,17 +59,51 @@ async function runBoth(
   onReady: () => void,
 ): Promise<void> {
   const ends = new AbortController();
+  const stop = AbortSignal.any([signal, ends.signal]);
   const server = startServer(paths, options);
+  const { promise: unpublished, reject } = Promise.withResolvers<never>();
+  const { images, badImages } = options;
+  const [first, ...more] = images;
+  const publishRest = () => publish(paths, [...more, ...badImages]).then(onReady, reject);
+  const nodes = async () => {
+    await publish(paths, [first]);
+    await bootAll(paths, options.nodes, stop);
+    await runRehearsal(paths, { ...options, published: true }, stop, publishRest);
+  };
   try {
     await Promise.race([server.ready, server.over]);
-    const nodes = runRehearsal(paths, options, AbortSignal.any([signal, ends.signal]), onReady);
-    await Promise.race([nodes, server.over]).finally(async () => {
+    const running = nodes();
+    await Promise.race([running, server.over, unpublished]).finally(async () => {
       ends.abort();
-      await nodes.catch(() => {});
+      await running.catch(() => {});
     });
   } finally {
     await server.end();
   }
+}
+
+async function publish(paths: DataPaths, versions: readonly string[]): Promise<void> {
+  for (const manifest of await publishFiles(paths.images, versions)) await release(manifest, { paths });
+}
+
+/** New machines get the first image, since no other is released before all of them are on record; others their disk. */
+async function bootAll({ images }: DataPaths, nodes: number, signal: AbortSignal): Promise<void> {
+  const manifests = await Promise.all(
+    (await publishedVersions(images)).map((version) => readManifest(images, version)),
+  );
+  const released = new Set(manifests.map(({ sha256 }) => sha256));
+  const macs = Array.from({ length: nodes }, (_, n) => simMac(n));
+  for (const [n, { image }] of (await netBoot(LOOPBACK, macs, signal)).entries())
+    if (image !== null && !released.has(image.sha256)) throw otherImage(macs[n]!, image.url);
+}
+
+function otherImage(mac: string, url: string): BootwaveError {
+  return new BootwaveError({
+    code: 'INNER_IMAGE',
+    what: `the machine ${mac} got other bytes from ${url} than were released`,
+    unchanged: 'nothing was started on it',
+    next: 'look at the images in its data directory',
+  });
 }
 
 /** Its own keys, whole or not at all: who was killed in between begins anew. */
@@ -76,8 +118,9 @@ async function makeOnce(paths: DataPaths): Promise<void> {
 
 function startServer({ root }: DataPaths, { operatorsPort, heartbeat }: InnerOptions) {
   const words = ['--data', root, 'up', '--operators-port', `${operatorsPort}`];
+  const wire = ['--interface', LOOPBACK, '--range', RANGE, '--beside-dhcp'];
   const times = ['--heartbeat', `${heartbeat}`, '--attest-every', '1440'];
-  const child = spawn(process.execPath, [...NODE_OPTIONS, MAIN, ...words, ...times], {
+  const child = spawn(process.execPath, [...NODE_OPTIONS, MAIN, ...words, ...wire, ...times], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exit = once(child, 'exit');

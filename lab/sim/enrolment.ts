@@ -30,6 +30,12 @@ export function simAddress(n: number): string {
   return `127.66.${1 + Math.floor(n / 250)}.${1 + (n % 250)}`;
 }
 
+/** Of the card of simulated node `n`. */
+export function simMac(n: number): string {
+  const hex = n.toString(16).padStart(6, '0');
+  return `52:54:01:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4)}`;
+}
+
 /** Whether a record is of a simulated node: its id is the digest of words, as that of no TPM's key ever is. */
 export function isSimulated({ id, inventory }: Pick<NodeRecord, 'id' | 'inventory'>): boolean {
   const [, number] = /^SIM(\d+)$/.exec(inventory.serial ?? '') ?? [];
@@ -70,7 +76,6 @@ function words(node: SimNode): IssuedCertificate {
 
 function enrolmentOf(node: SimNode, spkiDigest: string): Enrolment {
   const n = node.number;
-  const hex = n.toString(16).padStart(6, '0');
   return {
     id: node.id,
     ekDigest: digest('ek', n),
@@ -90,7 +95,7 @@ function enrolmentOf(node: SimNode, spkiDigest: string): Enrolment {
       nics: [
         {
           name: 'eth0',
-          mac: `52:54:01:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4)}`,
+          mac: simMac(n),
           driver: 'sim',
           speed: null,
         },

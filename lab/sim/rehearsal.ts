@@ -30,6 +30,8 @@ export type RehearsalOptions = {
   /** Seconds. */
   restart: number;
   heartbeat: number;
+  /** The images are published already; by default they are when it begins, without their bytes. */
+  published?: boolean;
 };
 
 /** Below the ports that the kernel hands out by itself (32768 on). */
@@ -79,7 +81,8 @@ export async function runRehearsal(
       paths,
       async (fleet) => {
         await checkNoRealNode(fleet);
-        await publishManifests(paths.images, [...options.images, ...options.badImages]);
+        if (options.published !== true)
+          await publishManifests(paths.images, [...options.images, ...options.badImages]);
         await makeSites(fleet, options.sites);
         const sim = await startSimProcesses(await startOf(paths, port, options)).catch((cause: unknown) => {
           throw failed(messageOf(cause).split('\n')[0] ?? '', cause);

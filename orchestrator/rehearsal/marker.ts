@@ -69,15 +69,18 @@ function unreadable(file: string, cause: unknown): BootwaveError {
   });
 }
 
+const LOOPBACK = 'lo';
+
 /**
- * Real machines never boot from a rehearsal.
+ * Real machines never boot from a rehearsal: on loopback there is none.
  * @throws BootwaveError `REHEARSAL_INTERFACE`
  */
 export function checkServesNobody(options: { interface?: string; config?: string }): void {
-  if (options.interface === undefined && options.config === undefined) return;
+  const { interface: name = LOOPBACK, config } = options;
+  if (name === LOOPBACK && config === undefined) return;
   throw new BootwaveError({
     code: 'REHEARSAL_INTERFACE',
-    what: 'this data directory is a rehearsal: it serves no network interface',
+    what: `this data directory is a rehearsal: it serves no network interface but ${LOOPBACK}`,
     unchanged: 'nothing was started',
     next: 'leave out --interface and --config, or name the data directory of a real fleet',
   });

@@ -13,11 +13,18 @@ const mac = '52:54:00:00:00:01';
 test('settings that cannot work are refused with their field before anything is answered', (t) => {
   t.deepEqual(configProblems(rigConfig()), []);
   t.deepEqual(configProblems(rigConfig({ proxy: true, subnets: [] })), []);
+  const loopback = {
+    network: '127.0.0.0',
+    netmask: '255.0.0.0',
+    pools: [{ from: '127.77.0.10', to: '127.77.0.20' }],
+  };
+  t.deepEqual(configProblems(rigConfig({ serverIp: '127.0.0.1', ...settings(loopback) })), []);
   const wrong: [string, Partial<DhcpInput>][] = [
     ['subnets', { subnets: [] }],
     ['address', { serverIp: '10.0.0' }],
     ['address', { serverIp: '10.0.0.256' }],
     ['address', { serverIp: '0.0.0.0' }],
+    ['subnets.0.dns.0', settings({ dns: ['127.0.0.1'] })],
     ['subnets.0.pools.0', pools('10.1.0.10', '10.1.0.20')],
     ['subnets.0.pools.0', pools('10.0.0.0', '10.0.0.20')],
     ['subnets.0.pools.0', pools('10.0.0.10', '10.0.0.255')],

@@ -44,10 +44,14 @@ test.serial(
       const { code, stdout, stderr } = await bootwave(line);
       t.is(code, line.includes('bad.json') ? 1 : 0, `${line}\n${stdout}${stderr}`);
       begins.push(line.split(' ').slice(0, 3).join(' '));
+      // Its machines came by DHCP, each to an address of its own.
+      if (line.includes('lease'))
+        t.is(new Set(stdout.match(/127\.77\.\d+\.\d+ +lo +52:54:01:00:00:0[0-9a-b] /g)).size, 12, stdout);
       if (line.includes('start')) await until(all('1.1.0'), `all run the good one after ${line}`);
     }
     t.true(
       begins.includes('bootwave lab claim') &&
+        begins.includes('bootwave lease list') &&
         begins.filter((one) => one === 'bootwave rollout start').length === 2,
     );
     t.regex((await bootwave('bootwave lab claim 10.0.0.5 --out late.pem')).stderr, /INNER_CLAIMED/);

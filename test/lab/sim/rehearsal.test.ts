@@ -189,11 +189,11 @@ test('a node that is not simulated ends a rehearsal before it starts', async (t)
   await refused(t, paths, 'REHEARSAL_REAL_NODE');
 });
 
-test('a rehearsal serves no interface, and touches no Redis and no machine but its own', async (t) => {
+test('a rehearsal serves no interface but loopback, and touches no Redis and no machine but its own', async (t) => {
   const paths = await rehearsal(t);
   const file = join(paths.root, 'wires.yaml');
   for (const how of [
-    ['--interface', 'lo', '--proxy'],
+    ['--interface', 'eth0', '--proxy'],
     ['--config', file],
   ]) {
     const { code, stdout } = await run(PROGRAM, ['--data', paths.root, 'up', '--json', ...how], { env: ENV });
