@@ -58,7 +58,7 @@ async function fleet(t: ExecutionContext) {
   const reserve = async (more: object = {}) =>
     decideReservation(fleet, { ...WINDOW, reason: '', ...more }, by, await readTurn(redis));
   const isReserved = async () => (await signer.client.standing(NODE)).isReserved;
-  return { ...world, signer, signed, reserve, isReserved };
+  return { ...world, signer, signed, reserve, isReserved, services: [name] };
 }
 
 test('what was decided is in each order of a node that knows it, whoever asks for the next ones; and in none of another', async (t) => {
@@ -123,9 +123,9 @@ test('forged: a reservation, in the log or in an order that is to be signed; nob
 });
 
 test('replayed: under its old number an order is the same, whatever was reserved since', async (t) => {
-  const { signed, reserve, signer, redis } = await fleet(t);
+  const { signed, reserve, signer, redis, services } = await fleet(t);
   await signed();
-  const same = orderOf({ node: NODE, epoch: 50, image: null, services: [], ...KNOWS }, Date.now());
+  const same = orderOf({ node: NODE, epoch: 50, image: null, services, ...KNOWS }, Date.now());
   const first = await sign(redis, signer.client, same);
   await reserve();
   t.deepEqual(await sign(redis, signer.client, same), first);
