@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun, run } from '../../base/run.ts';
+import { placeOf, slotFor } from '../../image/agent/root/services/place.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { makeBundle } from '../image/agent/root/services/bundles.ts';
 import { Rack } from '../support/rack.ts';
@@ -23,6 +24,8 @@ const DESK = `desk-${process.pid}`;
 /** Nobody has this address of the lab's network. */
 const STRANGER = '10.77.0.99';
 const MARK = 'seventeen-oysters';
+/** Finds it, and not the one who looks for it. */
+const PATTERN = '[s]eventeen-oysters';
 
 /** Counts by the second, keeps what nobody else should read, and has its name among the arguments of a process. */
 const VICTIM = `
@@ -35,9 +38,9 @@ exec busybox httpd -f -p 9090 -h /tmp`;
 const SPY = `
 try() { what=$1; shift; if "$@" > /tmp/out 2>&1; then echo "$what FOUND $(head -c 200 /tmp/out | tr '\\n' ' ')"; else echo "$what no"; fi; }
 look() {
-  try process grep -l ${MARK} /proc/[0-9]*/cmdline
+  try process grep -l '${PATTERN}' /proc/[0-9]*/cmdline
   try file sh -c 'find / -name "*oysters*" -o -name kept | grep .'
-  try content grep -rlsq ${MARK} /tmp/none /state /run /var /sys/fs/cgroup
+  try content grep -rlsq '${PATTERN}' /tmp/none /state /run /var /sys/fs/cgroup
   try cgroup sh -c 'ls /sys/fs/cgroup | grep -i bootwave-slice'
   try mounts sh -c 'grep -c victim /proc/self/mountinfo'
   try node-port wget -q -T 2 -O - http://$NODE_ADDRESS:9090/
@@ -45,7 +48,8 @@ look() {
   try sockets sh -c 'grep -i ":2382 " /proc/net/tcp'
   try root sh -c 'echo x > /bin/x'
   try device sh -c 'ls /dev/vda /dev/mem /dev/kmsg | grep .'
-  for host in 1 2 3 4 5 6 7 8 9; do try neighbour-$host wget -q -T 1 -O - http://10.93.0.$host:9090/; done
+  try neighbour wget -q -T 2 -O - http://$NEIGHBOUR:9090/
+  try agent busybox nc -w 2 $NODE_ADDRESS 22
 }
 look > /tmp/look.new; kill -9 -1 2>/dev/null; echo "signals sent" >> /tmp/look.new; mv /tmp/look.new /tmp/index.html
 (while :; do echo x | busybox nc -w 1 ${STRANGER} 9999; sleep 2; done) &
@@ -118,18 +122,25 @@ test.serial(
     t.timeout(60 * MINUTE);
     const bundle = await makeBundle(await mkdtemp(join(rack.paths.root, 'services-')));
     const { address } = (await rack.record(NODE)).observed;
+    const neighbour = placeOf(slotFor('fleet/counter@good', new Map())!).address;
     const port = (number: number) => [{ name: 'http', port: number }];
+    const limits = { memory: 32 * 2 ** 20, cpu: 30, tasks: 16 };
     const state = { path: '/state', bytes: 2 ** 20 };
-    await release(rack, bundle, 'counter:1', VICTIM, { ports: port(9090), state });
+    await release(rack, bundle, 'counter:1', VICTIM, { ports: port(9090), state, limits });
     await release(rack, bundle, 'spy:1', SPY, {
-      ...{ ports: port(8080), state, env: { PATH: '/bin', NODE_ADDRESS: address } },
+      ...{
+        ports: port(8080),
+        state,
+        limits,
+        env: { PATH: '/bin', NODE_ADDRESS: address, NEIGHBOUR: neighbour },
+      },
       egress: [{ to: `${STRANGER}/32`, port: 9999 }],
     });
     for (const [slice, owner, own] of [
       ['good', 'eve', 'tcp/9090'],
       ['bad', 'mal', 'tcp/8080'],
     ] as const) {
-      const share = ['--cpu', '50', '--memory', '40', '--disk', '2', '--port', own];
+      const share = ['--cpu', '30', '--memory', '40', '--disk', '2', '--port', own];
       await core('slice', 'create', slice, '--count', '1', ...share, '--until', '30d');
       const file = join(desk, `${owner}.pem`);
       await core('operator', 'add', owner, '--role', 'slice-owner', '--slice', slice, '--out', file);
@@ -164,14 +175,16 @@ test.serial('neither sees, reaches, stops nor starves the other', async (t) => {
   const seen = await until(() => fetched(rack, NODE, 8080), /signals sent/);
   t.log(seen);
   t.regex(seen, /signals sent/);
-  t.is(seen.match(/ no$/gm)?.length, 19);
+  t.is(seen.match(/ no$/gm)?.length, 12);
   t.notRegex(seen, /FOUND/);
   // While it burns all that it has, the other one goes on, and is the one that began.
   const first = await count();
   for (let i = 0; i < 10; i += 1) await fetched(rack, NODE, 8080);
-  const last = await until(() => fetched(rack, NODE, 9090), new RegExp(`^(?!${first}$)`), MINUTE);
-  t.true(Number(last) > first, `${first} ${last}`);
-  t.is((await rack.record(NODE)).state, 'healthy');
+  let last = first;
+  for (const end = performance.now() + MINUTE; last <= first && performance.now() < end; await sleep(500))
+    last = await count();
+  t.true(last > first, `${first}, and then ${last}`);
+  await rack.until(NODE, ({ state }) => state === 'healthy');
 });
 
 test.serial('who sent this, and stop it', async (t) => {

@@ -5,6 +5,12 @@ import { nameOfInstance } from '../../../../protocol/agent/units.ts';
 import type { Flow } from '../../../../protocol/link/flows.ts';
 import { instanceNameSchema } from '../../../../protocol/service/name.ts';
 
+/** As `nft --numeric` says them (IANA, Protocol Numbers). */
+const PROTOCOLS: ReadonlyMap<unknown, 'tcp' | 'udp'> = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+]);
+
 /** What was sent to one destination since the kernel began this count. */
 export type Counted = Omit<Flow, 'of' | 'from' | 'until'> & {
   /** Name of the service. */
@@ -41,9 +47,9 @@ function flowOf(name: string, way: Way, element: unknown): Counted | null {
   if (way === 'wide')
     return typeof value === 'string' ? { name, way, to: value, protocol: null, port: null, ...counts } : null;
   const key = field(value, 'concat');
-  const [to, protocol, port] = Array.isArray(key) ? key : [];
-  if (typeof to !== 'string' || (protocol !== 'tcp' && protocol !== 'udp') || whole(port) === null)
-    return null;
+  const [to, number, port] = Array.isArray(key) ? key : [];
+  const protocol = PROTOCOLS.get(number);
+  if (typeof to !== 'string' || protocol === undefined || whole(port) === null) return null;
   return { name, way, to, protocol, port, ...counts };
 }
 

@@ -7,7 +7,7 @@ const text = (...all: unknown[]) => JSON.stringify({ nftables: [{ metainfo: {} }
 const counter = { packets: 3, bytes: 180 };
 
 test('what nft 1.0.6 prints is read: by destination, by the own port, by the first byte', (t) => {
-  const exact = { elem: { val: { concat: ['192.0.2.7', 'tcp', 443] }, expires: 590, counter } };
+  const exact = { elem: { val: { concat: ['192.0.2.7', 6, 443] }, expires: 590, counter } };
   const wide = { elem: { val: '198.0.0.0', expires: 600, counter } };
   t.deepEqual(
     countedFlows(
@@ -30,15 +30,15 @@ test('what nft 1.0.6 prints is read: by destination, by the own port, by the fir
 });
 
 test('what is no set of an instance, or no flow, is not one', (t) => {
-  const exact = { elem: { val: { concat: ['192.0.2.7', 'tcp', 443] }, expires: 590, counter } };
+  const exact = { elem: { val: { concat: ['192.0.2.7', 6, 443] }, expires: 590, counter } };
   for (const name of ['instances', 'web.shop/other', 'web', 'Web.shop', 'web.shop/wide/x', '__proto__'])
     t.deepEqual(countedFlows(text(set(name, [exact]))), [], name);
   for (const elem of [
     { val: { concat: ['192.0.2.7', 'icmp', 443] }, expires: 590, counter },
-    { val: { concat: ['192.0.2.7', 'tcp', '443'] }, expires: 590, counter },
-    { val: { concat: ['192.0.2.7', 'tcp', 443] }, counter },
-    { val: { concat: ['192.0.2.7', 'tcp', 443] }, expires: 590 },
-    { val: { concat: ['192.0.2.7', 'tcp', 443] }, expires: 590, counter: { packets: -1, bytes: 1 } },
+    { val: { concat: ['192.0.2.7', 6, '443'] }, expires: 590, counter },
+    { val: { concat: ['192.0.2.7', 6, 443] }, counter },
+    { val: { concat: ['192.0.2.7', 6, 443] }, expires: 590 },
+    { val: { concat: ['192.0.2.7', 6, 443] }, expires: 590, counter: { packets: -1, bytes: 1 } },
   ])
     t.deepEqual(countedFlows(text(set('web.shop', [{ elem }]))), [], JSON.stringify(elem));
   for (const other of ['', 'x', '{}', '[]', 'null', '{"nftables": 1}'])

@@ -1,4 +1,5 @@
 /** What instances send is recorded by the kernel: real nft in a network namespace, read as the agent reads it. */
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,13 +8,17 @@ import { mustRun } from '../../../../../base/run.ts';
 import { countedFlows } from '../../../../../image/agent/member/flows/kernel-text.ts';
 import { connectionRules, NEW_CONNECTIONS } from '../../../../../image/agent/root/services/net.ts';
 import type { Place } from '../../../../../image/agent/root/services/place.ts';
-import { FLOW_SET_SIZE, FLOW_TABLE } from '../../../../../protocol/agent/flows.ts';
+import { FLOW_SET_SIZE } from '../../../../../protocol/agent/flows.ts';
 import type { Restraint } from '../../../../../protocol/order.ts';
 import { manifestOf } from './any-manifest.ts';
 import { box } from './box.ts';
 import { makeBundle, scratch } from './bundles.ts';
 
 const SLEEPS = { command: ['/bin/sh', '-c', 'busybox sleep 1000'], env: { PATH: '/bin' } };
+
+/** What root's unit says on a node. */
+const UNIT = 'image/rootfs/usr/lib/systemd/system/bootwave-flows@.service';
+const COMMAND = /^ExecStart=(.+)$/m.exec(readFileSync(UNIT, 'utf8'))![1]!;
 
 /** A node with instances, a wire to a place where nobody answers, and a count of what leaves over it. */
 async function wired(t: ExecutionContext) {
@@ -41,7 +46,15 @@ async function wired(t: ExecutionContext) {
       return Number(/counter packets (\d+)/.exec(stdout)![1]);
     },
     async flows() {
-      return countedFlows((await must('nft', '--json', 'list', 'table', 'inet', FLOW_TABLE)).stdout)!;
+      // As on a node, which has no names of protocols.
+      const asked = [
+        'unshare',
+        '--mount',
+        'sh',
+        '-c',
+        `mount --bind /dev/null /etc/protocols && exec ${COMMAND}`,
+      ];
+      return countedFlows((await must(...asked)).stdout)!;
     },
   };
 }
