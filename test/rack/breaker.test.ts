@@ -1,6 +1,6 @@
 /**
- * Three nodes of one rack with BMCs, and an automation that may switch them. Two lose their power at once: it switches nobody. One of them
- * alone: it does. Real firmware and BMCs.
+ * Three nodes of one rack with BMCs, and an automation that may switch them. Two fail at once, or the boot server hears nobody: it switches nobody. One
+ * fails alone: it does. Real firmware and BMCs.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
@@ -51,6 +51,8 @@ const done = () =>
       ['incident', 'power'].includes(action) ? [`${action} ${reason}`] : [],
     );
   });
+const all = (state: string) =>
+  Promise.all(NODES.map((node) => rack.until(node, (record) => record.state === state)));
 
 /** For longer than the automation waits for a node that is silent alone. @returns what it says then */
 async function stands(): Promise<string> {
@@ -84,3 +86,20 @@ test.serial(
     t.true(did.some((line) => line.startsWith('power ')));
   },
 );
+
+test.serial('the boot server hears nobody: nobody is restarted, and it goes on by itself', async (t) => {
+  t.timeout(60 * MINUTE);
+  const before = await done();
+  const boots = (await all('healthy')).map(({ observed }) => observed.bootId);
+  await rack.lab.inNamespace('ip', ['link', 'set', 'br0', 'down']);
+  const says = await stands();
+  t.log(says);
+  t.regex(says, /STANDS STILL: no broken node is repaired/);
+  await rack.lab.inNamespace('ip', ['link', 'set', 'br0', 'up']);
+  const after = await all('healthy');
+  t.deepEqual(
+    after.map(({ observed }) => observed.bootId),
+    boots,
+  );
+  t.deepEqual(await done(), before);
+});
