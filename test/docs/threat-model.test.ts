@@ -11,7 +11,7 @@ test('each row of docs/threat-model.md names tests, and each of them is there un
   for (const row of table) {
     const proofs = row.split('|').at(-2)!.trim().split('<br>');
     for (const proof of proofs) {
-      const [, file = '', title = ''] = /^`(test\/\S+\.test\.ts)`: (.+)$/.exec(proof) ?? [];
+      const [, file = '', title = ''] = /^`(test\/\S+\.(?:test|rack)\.ts)`: (.+)$/.exec(proof) ?? [];
       t.not(title, '', `${proof} is no test`);
       t.true(titlesOf(await source(file)).includes(title), `${file} has no test '${title}'`);
     }
