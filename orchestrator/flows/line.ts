@@ -70,7 +70,8 @@ export function lineOf(answer: Flows, heard: number, hour: Hour): Line {
   for (const { of, way, to, protocol, port, packets, bytes, from, until } of answer.flows) {
     const { name } = answer.instances[of]!;
     const kept = hour.kept.get(name)!;
-    const [since, last] = [Math.ceil((at - from) / 1000), Math.floor((at - until) / 1000)];
+    // A node may say what is to come. JSON knows no -0.
+    const [since, last] = [Math.ceil((at - from) / 1000) + 0, Math.floor((at - until) / 1000)];
     const total = totals.get(of);
     if (kept < most) {
       hour.kept.set(name, kept + 1);

@@ -84,6 +84,16 @@ test('whatever a node says, no packet is lost, and what is kept of an hour is bo
   );
 });
 
+test('what a node says of half a second to come is read as it is kept', (t) => {
+  const line = lineOf(
+    flowsOf({ at: 1000, instances, flows: [flow({ from: 1500, until: 1500 })] }),
+    5000,
+    fresh(),
+  );
+  t.is(line.flows[0]![7], 0);
+  t.deepEqual(lineIn(JSON.stringify(line)), line);
+});
+
 test('an answer out of order is none', (t) => {
   const good = flowsOf({ instances, flows: [flow()] });
   t.true(flowsSchema.safeParse(good).success);
