@@ -49,12 +49,13 @@ look() {
   try root sh -c 'echo x > /bin/x'
   try device sh -c 'ls /dev/vda /dev/mem /dev/kmsg | grep .'
   try neighbour wget -q -T 2 -O - http://$NEIGHBOUR:9090/
-  try agent busybox nc -w 2 $NODE_ADDRESS 22
+  try agent wget -q -T 2 -O - http://$NODE_ADDRESS:22/
 }
 look > /tmp/look.new; kill -9 -1 2>/dev/null; echo "signals sent" >> /tmp/look.new; mv /tmp/look.new /tmp/index.html
 (while :; do echo x | busybox nc -w 1 ${STRANGER} 9999; sleep 2; done) &
 for i in 1 2 3 4; do (while :; do :; done) & done
-(head -c 1000m /dev/zero | tail) &
+# More than it may have ends all of it: once is enough.
+[ -e /state/full ] || { : > /state/full; (head -c 1000m /dev/zero | tail) & }
 exec busybox httpd -f -p 8080 -h /tmp`;
 
 let rack: Rack;
