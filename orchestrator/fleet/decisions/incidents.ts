@@ -4,8 +4,7 @@
  */
 import { z } from 'zod';
 import { at } from '../keys.ts';
-import { readStored } from '../read-stored.ts';
-import type { Decided } from './entry.ts';
+import { LastWords } from './last-words.ts';
 
 /** A node has at most one; the next one follows it under the same key, with a higher number. */
 export const incidentKey = (node: string): string => at('incident', node);
@@ -121,28 +120,18 @@ export const isKeptOff = (incident: Pick<Incident, 'road' | 'step'>): boolean =>
 
 export const isOver = ({ step }: Pick<Incident, 'step'>): boolean => step === 'ended';
 
-/** The last word about each node, of entries that come in their order (`Standing`). */
-export class DecidedIncidents {
-  readonly #known = new Map<string, Incident>();
-
-  add({ key, body }: Pick<Decided, 'key' | 'body'>): void {
-    if (!key.startsWith(incidentKey(''))) return;
-    const incident = readStored(incidentSchema, body);
-    if (incident === null || incidentKey(incident.node) !== key) this.#known.delete(key);
-    else this.#known.set(key, incident);
+export class DecidedIncidents extends LastWords<Incident> {
+  constructor() {
+    super({ key: incidentKey, nameOf: ({ node }) => node, schema: incidentSchema, unreadable: 'forgets' });
   }
 
   of(node: string): Incident | undefined {
-    return this.#known.get(incidentKey(node));
+    return this.named(node);
   }
 
   /** The incident that holds this machine, whatever its record says; undefined: none does. */
   holding(node: string): Incident | undefined {
     const incident = this.of(node);
     return incident !== undefined && isHeldBy(incident) ? incident : undefined;
-  }
-
-  get all(): readonly Incident[] {
-    return [...this.#known.values()];
   }
 }

@@ -5,8 +5,7 @@
 import { z } from 'zod';
 import { RESERVATION_LIMITS, type Reservation } from '../../../protocol/reservation.ts';
 import { at } from '../keys.ts';
-import { readStored } from '../read-stored.ts';
-import type { Decided } from './entry.ts';
+import { LastWords } from './last-words.ts';
 import { type DecidedSlices, isAlive } from './slices.ts';
 
 /** No name of a slice has a dot. */
@@ -39,28 +38,15 @@ export type DecidedReservation = z.infer<typeof decidedReservationSchema>;
 
 const order = (a: string, b: string): number => (a === b ? 0 : a < b ? -1 : 1);
 
-/** The last word about each, of entries that come in their order (`Standing`). */
-export class DecidedReservations {
-  readonly #known = new Map<string, DecidedReservation>();
-  #changes = 0;
-
-  add({ key, body }: Pick<Decided, 'key' | 'body'>): void {
-    if (!key.startsWith(reservationKey(''))) return;
-    const decided = readStored(decidedReservationSchema, body);
+export class DecidedReservations extends LastWords<DecidedReservation> {
+  constructor() {
     // Of one that cannot be read nobody gets more; what it was before is not what was said last.
-    if (decided === null || reservationKey(reservationName(decided)) !== key) this.#known.delete(key);
-    else this.#known.set(key, decided);
-    this.#changes += 1;
-  }
-
-  /** Another number whenever something was decided. */
-  get changes(): number {
-    return this.#changes;
-  }
-
-  /** Those that are over among them. */
-  get all(): DecidedReservation[] {
-    return [...this.#known.values()];
+    super({
+      key: reservationKey,
+      nameOf: reservationName,
+      schema: decidedReservationSchema,
+      unreadable: 'forgets',
+    });
   }
 
   /** Those that are not over, and that nobody has ended, by their beginning. @param now milliseconds since the epoch */
@@ -75,7 +61,7 @@ export class DecidedReservations {
    * @param names of the slices that have services in it
    */
   on(node: string, names: ReadonlySet<string>, slices: DecidedSlices, now: number): Reservation[] {
-    if (names.size === 0 || this.#known.size === 0) return [];
+    if (names.size === 0) return [];
     const mine = this.ahead(now).filter(({ slice: name }) => {
       const slice = names.has(name) ? slices.of(name) : undefined;
       return slice !== undefined && isAlive(slice, now) && slice.nodes.includes(node);

@@ -6,8 +6,7 @@ import { z } from 'zod';
 import type { Restraint } from '../../../protocol/order.ts';
 import { serviceOf } from '../../../protocol/service/name.ts';
 import { at } from '../keys.ts';
-import { readStored } from '../read-stored.ts';
-import type { Decided } from './entry.ts';
+import { LastWords } from './last-words.ts';
 
 /** In place of a node: wherever it runs. */
 export const EVERYWHERE = '*';
@@ -39,32 +38,14 @@ export const decidedRestraintSchema = z.object({
 });
 export type DecidedRestraint = z.infer<typeof decidedRestraintSchema>;
 
-/** The last word about each, of entries that come in their order (`Standing`). */
-export class DecidedRestraints {
-  readonly #known = new Map<string, DecidedRestraint>();
-  #changes = 0;
-
-  add({ key, body }: Pick<Decided, 'key' | 'body'>): void {
-    if (!key.startsWith(restraintKey(''))) return;
-    const decided = readStored(decidedRestraintSchema, body);
+export class DecidedRestraints extends LastWords<DecidedRestraint> {
+  constructor() {
     // What cannot be read lets nothing go.
-    if (decided === null || restraintKey(restraintName(decided)) !== key) return;
-    this.#known.set(key, decided);
-    this.#changes += 1;
-  }
-
-  /** Another number whenever something was decided. */
-  get changes(): number {
-    return this.#changes;
-  }
-
-  /** Those that are let go among them. */
-  get all(): DecidedRestraint[] {
-    return [...this.#known.values()];
+    super({ key: restraintKey, nameOf: restraintName, schema: decidedRestraintSchema, unreadable: 'keeps' });
   }
 
   of(subject: Subject): DecidedRestraint | undefined {
-    return this.#known.get(restraintKey(restraintName(subject)));
+    return this.named(restraintName(subject));
   }
 
   /** @param services by name. @returns what an order of the node says of them: of two words the stricter one; by name */
