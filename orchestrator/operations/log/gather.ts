@@ -3,6 +3,7 @@ import { BootwaveError, messageOf, refusal } from '../../../base/error.ts';
 import type { LogLine } from '../../../protocol/link/logs.ts';
 import { shownName } from '../../../protocol/service/name.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
+import { linksOf } from '../linked.ts';
 import type { Acting } from '../operation.ts';
 
 /** `service`: as people write it. */
@@ -29,8 +30,10 @@ const SILENCE = 10_000;
 
 type Node = Pick<NodeRecord, 'id' | 'name'>;
 
-/** Who reads now: many answers at once would fill the memory, and the links over which nodes get their orders. */
-const reading = new Set<string>();
+type Pool = ReturnType<typeof linksOf>;
+
+/** Who reads now, by the links: many answers at once would fill the memory, and those links, over which nodes get their orders. */
+const readers = new WeakMap<Pool, Set<string>>();
 
 /**
  * @param instances names, with their slices
@@ -43,29 +46,26 @@ export async function gather(
   acting: Pick<Acting, 'links' | 'signal' | 'by'>,
 ): Promise<Written> {
   const { actor } = acting.by;
+  const pool = linksOf(acting);
+  const reading = readers.get(pool) ?? new Set();
+  readers.set(pool, reading);
   if (reading.has(actor))
     throw refusal('LOGS_BUSY', `${actor} reads logs already`, 'wait for that answer: one is read at a time');
   reading.add(actor);
   try {
-    return await readAll(nodes, instances, asked, acting);
+    return await readAll(pool, nodes, instances, asked, acting);
   } finally {
     reading.delete(actor);
   }
 }
 
 async function readAll(
+  pool: Pool,
   nodes: readonly Node[],
   instances: readonly string[],
   { since, lines }: { since?: number | undefined; lines: number },
-  { links, signal, by }: Pick<Acting, 'links' | 'signal' | 'by'>,
+  { signal, by }: Pick<Acting, 'signal' | 'by'>,
 ): Promise<Written> {
-  const pool = links();
-  if (pool === undefined)
-    throw refusal(
-      'NODE_NOT_LINKED',
-      'this server has no links to nodes',
-      'ask a server that runs, in a moment',
-    );
   const written: Written = { lines: [], asked: nodes.map(({ name }) => name), silent: [], more: [] };
   const most = Math.max(1, Math.min(lines, Math.floor(MOST / Math.max(1, nodes.length * instances.length))));
   const age = since === undefined ? null : Math.max(1, Math.ceil(by.at - since));

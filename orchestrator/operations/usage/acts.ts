@@ -10,6 +10,7 @@ import type { By } from '../../usage/by.ts';
 import { fleetUsage, type NodeUsage, usageOf } from '../../usage/fleet.ts';
 import { recordOf } from '../../usage/record.ts';
 import { instancesOf, ofSlice, topInstances, topNodes, topServices, topSlices } from '../../usage/top.ts';
+import { linksOf } from '../linked.ts';
 import type { Acting } from '../operation.ts';
 
 const textIn = (...all: Iterable<Family>[]): string =>
@@ -57,15 +58,10 @@ export async function serviceTop(asked: Asked & { name?: string | undefined }, a
 }
 
 /** @throws BootwaveError `NODE_UNKNOWN`, `NODE_NOT_LINKED`, what the link throws (`LINK_OP_UNKNOWN`: its image is older) */
-export async function nodeMetrics({ node }: { node: string }, { fleet, links, signal, by }: Acting) {
+export async function nodeMetrics({ node }: { node: string }, acting: Acting) {
+  const { fleet, signal, by } = acting;
   const record = await fleet.nodes.resolve(node);
-  const pool = links();
-  if (pool === undefined)
-    throw refusal(
-      'NODE_NOT_LINKED',
-      'this server has no links to nodes',
-      'ask a server that runs, in a moment',
-    );
+  const pool = linksOf(acting);
   const { id, name, site } = record;
   const { result } = await pool.request(id, 'usage', {}, { signal, timeout: SILENCE });
   const order = (await readIssued(fleet.redis, [id])).get(id)?.order;

@@ -13,6 +13,12 @@ const logsOf = (...lines: [at: number, text: string][]): Logs => ({
   more: false,
 });
 
+/** As a server has them: the same ones whenever it is asked. */
+function linksTo(request: unknown): House['links'] {
+  const pool = { request: request as never };
+  return () => pool;
+}
+
 /** Links to nodes that answer as they are told. */
 function nodes() {
   const asked: { node: string; args: LogsArgs }[] = [];
@@ -24,7 +30,7 @@ function nodes() {
     if (answer === undefined) throw refusal('LINK_UNREACHABLE', 'nobody is there');
     return { result: answer(args) };
   };
-  return { asked, says, links: (() => ({ request: request as never })) as House['links'] };
+  return { asked, says, links: linksTo(request) };
 }
 
 test('an owner reads what their services wrote, on all nodes of the slice in one answer, and who did not answer', async (t) => {
@@ -152,7 +158,7 @@ test('one person reads one answer at a time, however many connections they have;
     await gate.promise;
     return { result: logsOf([1, 'x']) };
   };
-  const { as, member } = await elsewhere(t, (() => ({ request: request as never })) as House['links']);
+  const { as, member } = await elsewhere(t, linksTo(request));
   const node = await member(1, ['shop:1']);
   const [ann, bob] = [await as({ name: 'ann' }), await as({ name: 'bob' })];
   const input = { service: 'shop', nodes: [node] };
