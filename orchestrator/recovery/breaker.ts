@@ -184,20 +184,22 @@ function silence({ alarms, members }: World): Found[] {
 
 /** Where repairs of silent nodes wait, also where none has an incident: none is opened for silence that is explained. */
 export function silentPlaces(world: World): Trip[] {
-  const silent = world.members.filter(({ id }) => !isSpoken(world, id)).map(({ id }) => id);
-  return placesOf(silent, world.members)
+  const silent = world.members.filter((member) => isQuiet(member) && !isSpoken(world, member));
+  return placesOf(
+    silent.map(({ id }) => id),
+    world.members,
+  )
     .filter(({ nodes }) => nodes.length > 1)
     .map((found) => ({ ...NOWHERE, ...found, code: 'silence', act: 'repair' }));
 }
 
 /** A person let repairs go on there after it fell silent. */
-export function isSpoken({ at, members, resumed }: Omit<World, 'alarms' | 'rules'>, node: string): boolean {
-  const member = members.find(({ id }) => id === node);
-  return resumed.some(
-    ({ site, repair }) =>
-      member !== undefined && (site === null || site === member.site) && repair >= at - member.quiet,
-  );
-}
+export const isSpoken = ({ at, resumed }: Pick<World, 'at' | 'resumed'>, { site, quiet }: Member): boolean =>
+  resumed.some((one) => (one.site === null || one.site === site) && one.repair >= at - quiet);
+
+/** Milliseconds. */
+const silentAfter = ({ silent }: Member): number => Math.min(SILENT, silent);
+const isQuiet = (member: Member): boolean => member.quiet >= silentAfter(member) * SOON;
 
 function placesOf(nodes: readonly string[], members: readonly Member[]): Found[] {
   const found = new Map<string, Found>();
@@ -224,11 +226,10 @@ export function silentWith(
   members: readonly Member[],
 ): { place: Pick<Found, 'site' | 'rack'>; why: string; ids: string[] } | null {
   const member = members.find(({ id }) => id === node);
-  const silent = Math.min(SILENT, member?.silent ?? SILENT);
-  if (member === undefined || member.quiet < silent * SOON) return null;
+  if (member === undefined || !isQuiet(member)) return null;
   const peers = members.map(({ id, site, rack, quiet }): Peer => ({ id, site, rack, quiet, changed: false }));
   const suspect = peers[members.indexOf(member)]!;
-  const verdict = silenceOf(suspect, peers, { silent });
+  const verdict = silenceOf(suspect, peers, { silent: silentAfter(member) });
   if (verdict.verdict === 'alone') return null;
   const cause = verdict.verdict === 'wait' ? verdict.place : verdict.cause;
   const place = {

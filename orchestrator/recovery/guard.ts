@@ -114,7 +114,8 @@ export class Guard {
    * is the nodes.
    */
   silentWith(node: string): string | null {
-    if (isSpoken(this.world, node)) return null;
+    const member = this.#byId.get(node);
+    if (member === undefined || isSpoken(this.world, member)) return null;
     const known = this.#shared.get(node);
     if (known !== undefined) return known;
     const shared = silentWith(node, this.world.members);
