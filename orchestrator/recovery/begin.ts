@@ -5,6 +5,7 @@ import type { By } from '../fleet/acting.ts';
 import { isOver } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { holdersOf } from '../upkeep/holders.ts';
 import { PLANS, type Plan } from './plans.ts';
 
 /** Why it can be in none; null: it can. */
@@ -16,6 +17,22 @@ export function barred(record: NodeRecord, fleet: Fleet): string | null {
 export function incidentWhy({ id }: NodeRecord, { decisions }: Fleet): string | null {
   const incident = decisions.incidents.of(id);
   return incident === undefined || isOver(incident) ? null : `incident ${incident.number} is under way`;
+}
+
+/** What is under way at a site already. @param plans of all sites @returns null: nothing */
+export function planWhy(plans: readonly { name: string; value: Plan }[], site: string): string | null {
+  const open = plans.find(({ value }) => value.site === site && value.ended === null);
+  return open === undefined ? null : `${open.value.kind} ${open.name} is under way at ${site}`;
+}
+
+/** The same of rollouts. @param ids of the nodes of the site */
+export async function rolloutWhy(
+  { redis }: Fleet,
+  ids: readonly string[],
+  site: string,
+): Promise<string | null> {
+  const [rollout] = (await holdersOf(redis, ids)).values();
+  return rollout === undefined ? null : `rollout ${rollout} is under way at ${site}`;
 }
 
 /** Why nodes of this site are not wiped with no person asked; null: they may be. @throws BootwaveError `SITE_UNKNOWN` */

@@ -81,13 +81,8 @@ export function drillsLook({
       }
       told.delete(`${name} DRILL_WAITS`);
       const draft = { kind: 'drill' as const, site: value.site, records: [picked.node], atOnce: 1 };
-      await beginPlan(
-        fleet,
-        { ...draft, reason: `as scheduled by ${by}: ${reason}`.slice(0, 1000) },
-        {
-          ...{ actor: DRILLER, at: now() },
-        },
-      );
+      const why = `as scheduled by ${by}: ${reason}`.slice(0, 1000);
+      await beginPlan(fleet, { ...draft, reason: why }, { actor: DRILLER, at: now() });
     }
   };
 }

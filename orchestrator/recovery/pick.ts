@@ -11,8 +11,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { Book } from '../power/book.ts';
-import { holdersOf } from '../upkeep/holders.ts';
-import { barred, unsaid } from './begin.ts';
+import { barred, planWhy, rolloutWhy, unsaid } from './begin.ts';
 import { type Guard, readGuard } from './guard.ts';
 import { PLANS, type Plan } from './plans.ts';
 
@@ -54,22 +53,17 @@ async function siteWhy(
   records: readonly NodeRecord[],
   { trips }: Guard,
 ): Promise<string | null> {
-  const open = plans.find(({ value }) => value.ended === null);
   const trip = trips.find((one) => one.site === null || one.site === site);
-  const held = await holdersOf(
-    fleet.redis,
-    records.map(({ id }) => id),
-  );
-  const [rollout] = held.values();
+  const ids = records.map(({ id }) => id);
   const last = fleet.decisions.incidents.all.find(
     (one) => one.site === site && one.signal === 'drill' && !isOver(one),
   );
   return (
     (await unsaid(fleet, site)) ??
-    (open === undefined ? null : `${open.value.kind} ${open.name} is under way at ${site}`) ??
+    planWhy(plans, site) ??
     (last === undefined ? null : `${last.name} is not back from a drill`) ??
     (trip === undefined ? null : `the automation stands still: ${trip.why}`) ??
-    (rollout === undefined ? null : `rollout ${rollout} is under way at ${site}`)
+    rolloutWhy(fleet, ids, site)
   );
 }
 

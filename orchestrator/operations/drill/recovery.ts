@@ -2,7 +2,7 @@
 import { refusal } from '../../../base/error.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
-import { barred, beginPlan, mustMayWipe, planOf, type Started } from '../../recovery/begin.ts';
+import { barred, beginPlan, mustMayWipe, planOf, planWhy, type Started } from '../../recovery/begin.ts';
 import { readGuard } from '../../recovery/guard.ts';
 import { turnNow } from '../../recovery/keep-plans.ts';
 import { pick } from '../../recovery/pick.ts';
@@ -33,11 +33,10 @@ export async function begin(
 
 async function whyNot(fleet: Fleet, record: NodeRecord, now: number): Promise<string | null> {
   const { site, state } = record;
-  const others = (await PLANS.list(fleet)).find(({ value }) => value.site === site && value.ended === null);
   const why =
     barred(record, fleet) ??
     (state === 'healthy' ? null : `it is ${state}`) ??
-    (others === undefined ? null : `${others.value.kind} ${others.name} is under way at ${site}`);
+    planWhy(await PLANS.list(fleet), site);
   if (why !== null) return why;
   const value = planOf({ kind: 'drill', site, records: [record], atOnce: 1 }, fleet, now);
   return (await turnNow(fleet, { name: 'none', value }, await readGuard(fleet, now))).why;

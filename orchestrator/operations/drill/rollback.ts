@@ -3,10 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { refusal } from '../../../base/error.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
-import { incidentWhy } from '../../recovery/begin.ts';
+import { incidentWhy, rolloutWhy } from '../../recovery/begin.ts';
 import { readGuard } from '../../recovery/guard.ts';
 import { ROLLBACKS, type Rollback } from '../../recovery/rollbacks.ts';
-import { holdersOf } from '../../upkeep/holders.ts';
 import type { Acting } from '../operation.ts';
 import { start } from '../rollout/start.ts';
 
@@ -44,12 +43,10 @@ export async function begin(
 async function whyNot(fleet: Fleet, record: NodeRecord, now: number): Promise<string | null> {
   const { id, site, state } = record;
   const guard = await readGuard(fleet, now);
-  const all = await fleet.nodes.ids({ site });
-  const [rollout] = (await holdersOf(fleet.redis, all)).values();
   return (
     incidentWhy(record, fleet) ??
     (state === 'healthy' ? null : `it is ${state}`) ??
-    (rollout === undefined ? null : `rollout ${rollout} is under way at ${site}`) ??
+    (await rolloutWhy(fleet, await fleet.nodes.ids({ site }), site)) ??
     guard.stopped(id, 'repair')
   );
 }
