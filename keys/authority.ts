@@ -43,7 +43,6 @@ export const fingerprintOf = ({ fingerprint256 }: Pick<X509Certificate, 'fingerp
   fingerprint256.replaceAll(':', '').toLowerCase();
 
 /** One issuing CA of the fleet, its key in memory. */
-
 export class Authority {
   readonly name: AuthorityName;
   /** See `authorityId`. */

@@ -1,12 +1,11 @@
 /** Drills that begin by themselves. */
 import { type Command, InvalidArgumentError } from 'commander';
-import { parseDuration } from '../../base/duration.ts';
 import * as drill from '../../orchestrator/operations/drill/declared.ts';
 import type { ScheduleShown } from '../../orchestrator/operations/drill/schedule.ts';
 import { harmless, print } from '../context.ts';
 import { call, callTwo } from '../operate.ts';
 import { printAsked } from '../operator/request.ts';
-import { commandFor, type Json, minuteOf } from '../option.ts';
+import { commandFor, type Json, minuteOf, span } from '../option.ts';
 
 type Which = Json & { site?: string; reason: string };
 type Hours = [number, number];
@@ -18,7 +17,7 @@ export function register(group: Command): void {
 
   commandFor(group, drill.schedule, '<kind>')
     .option(...site)
-    .requiredOption('--every <time>', 'from the start of one to that of the next, such as 30d', spanOf)
+    .requiredOption('--every <time>', 'from the start of one to that of the next, such as 30d', span)
     .option('--hours <from-to>', 'of the day in UTC, within which it begins, such as 8-15', hoursOf, [0, 24])
     .requiredOption(...why)
     .action(async (kind: string, options: Which & { every: number; hours: Hours }, command: Command) => {
@@ -39,12 +38,6 @@ export function register(group: Command): void {
     const all = await call(command, drill.schedules, {});
     print(json, all, () => text(all));
   });
-}
-
-function spanOf(word: string): number {
-  const span = parseDuration(word);
-  if (span !== null) return span;
-  throw new InvalidArgumentError('a time such as 7d or 30d');
 }
 
 function hoursOf(word: string): Hours {

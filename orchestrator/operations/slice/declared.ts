@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { RESERVATION_LIMITS } from '../../../protocol/reservation.ts';
 import type { Slice } from '../../fleet/decisions/slices.ts';
 import type { Explained } from '../../slices/explain.ts';
 import {
@@ -20,8 +21,6 @@ const named = z.strictObject({ name: sliceName });
 const said = named.extend({ reason: reason.optional() });
 const mine = ({ name }: { name: string }): readonly string[] => [name];
 const words = z.array(siteName).min(1).max(100);
-/** Percent of one processor, and bytes. */
-const MOST = { cpu: 100_000, memory: 2 ** 50 } as const;
 /** Which nodes, how many, and what it has of each. */
 const wish = z.strictObject({
   /** Of the log of decisions, which stays for ever: each change of places names all nodes. */
@@ -36,12 +35,12 @@ const wish = z.strictObject({
   }),
   share: z.strictObject({
     /** Percent of one processor. */
-    cpu: z.int().min(1).max(MOST.cpu),
+    cpu: z.int().min(1).max(RESERVATION_LIMITS.cpu),
     /** Bytes. */
     memory: z
       .int()
       .min(4 * 2 ** 20)
-      .max(MOST.memory),
+      .max(RESERVATION_LIMITS.memory),
     disk: z
       .int()
       .min(0)
@@ -141,8 +140,8 @@ export const reserve = operation({
   who: OF_SLICES,
   slice: mine,
   input: said.extend({
-    cpu: z.int().min(0).max(MOST.cpu),
-    memory: z.int().min(0).max(MOST.memory),
+    cpu: z.int().min(0).max(RESERVATION_LIMITS.cpu),
+    memory: z.int().min(0).max(RESERVATION_LIMITS.memory),
     from: moment,
     /** Milliseconds. */
     length: z
