@@ -4,14 +4,13 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { run } from '../../base/run.ts';
 import { layout, tarOf } from '../image/services/oci.ts';
 import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { ended, startRollout } from '../support/rollout.ts';
-import { fetched } from '../support/services.ts';
+import { fetched, shownBy } from '../support/services.ts';
 import { snapshot } from '../support/snapshot.ts';
 import { NODE, UPDATED, updatedRack } from '../support/updated.ts';
 
@@ -41,14 +40,7 @@ async function refused(...args: string[]): Promise<string> {
   return code === 0 ? 'done' : stderr;
 }
 
-async function until(what: () => Promise<string>, holds: RegExp): Promise<string> {
-  let last = '';
-  for (const end = performance.now() + 10 * 60_000; performance.now() < end; await sleep(1000)) {
-    last = await what();
-    if (holds.test(last)) break;
-  }
-  return last;
-}
+const until = (what: () => Promise<string>, holds: RegExp) => shownBy(what, holds, 10 * 60_000);
 const shown = async () => (await rack.bootwave('node', 'show', NODE)).stdout;
 
 const at = (name: string) => join(rack.paths.root, name);

@@ -13,7 +13,7 @@ import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { makeBundle } from '../image/agent/root/services/bundles.ts';
 import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
-import { fetched, release } from '../support/services.ts';
+import { fetched, release, shownBy } from '../support/services.ts';
 import { snapshot } from '../support/snapshot.ts';
 import { NODE, UPDATED, updatedRack } from '../support/updated.ts';
 
@@ -106,14 +106,8 @@ async function as(owner: string, ...args: string[]) {
   return code === 0 ? stdout : `refused: ${stderr}`;
 }
 
-async function until(what: () => Promise<string>, holds: RegExp, timeout = 15 * MINUTE): Promise<string> {
-  let last = '';
-  for (const end = performance.now() + timeout; performance.now() < end; await sleep(1000)) {
-    last = await what();
-    if (holds.test(last)) break;
-  }
-  return last;
-}
+const until = (what: () => Promise<string>, holds: RegExp, timeout = 15 * MINUTE) =>
+  shownBy(what, holds, timeout);
 const count = async (port = 9090) => Number(await until(() => fetched(rack, NODE, port), /^\d+$/m, MINUTE));
 const core = async (...args: string[]) => (await rack.bootwave(...args)).stdout;
 

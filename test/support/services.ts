@@ -1,5 +1,6 @@
 /** Releasing services in a rack, from a bundle that is made already. */
 import { cp, rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { releaseService } from '../../image/publish/services.ts';
 import type { OrderedService } from '../../protocol/order.ts';
 import { type Manifest, manifestSchema } from '../../protocol/service/manifest.ts';
@@ -39,4 +40,14 @@ export async function fetched(rack: Rack, node: string, port: number, path = '/'
   const { observed } = await rack.record(node);
   const args = ['-sf', '-m', '20', `http://${observed.address}:${port}${path}`];
   return (await rack.lab.inNamespace('curl', args, { timeout: 60_000 })).stdout;
+}
+
+/** What is shown once it holds, or what was last when the time is over. @param timeout milliseconds */
+export async function shownBy(what: () => Promise<string>, holds: RegExp, timeout: number): Promise<string> {
+  let last = '';
+  for (const end = performance.now() + timeout; performance.now() < end; await sleep(1000)) {
+    last = await what();
+    if (holds.test(last)) break;
+  }
+  return last;
 }

@@ -1,25 +1,18 @@
 /** What was tried on reservations of slices by somebody with every right over Redis: what is signed is what was decided. */
-import { generateKeyPairSync } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
-import { releaseService } from '../../../image/publish/services.ts';
 import { sealDecided } from '../../../orchestrator/fleet/decisions/entry.ts';
 import { reservationKey } from '../../../orchestrator/fleet/decisions/reservations.ts';
-import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { sign } from '../../../orchestrator/orders/sign.ts';
 import { decideReservation, endReservation } from '../../../orchestrator/slices/reservations/store.ts';
 import { decideSlice, readTurn, wordOf } from '../../../orchestrator/slices/store.ts';
 import type { Order } from '../../../protocol/order.ts';
-import { RESERVATION_LIMITS, type Reservation } from '../../../protocol/reservation.ts';
-import { bundle } from '../../image/publish/bundle.ts';
-import { enrolment } from '../../orchestrator/fleet/support.ts';
-import { FACTS, orderOf } from '../../orchestrator/signer/orders.ts';
-import { realSigner } from '../../support/real-signer.ts';
-import { by, server } from './server.ts';
+import { RESERVATION_LIMITS } from '../../../protocol/reservation.ts';
+import { orderOf } from '../../orchestrator/signer/orders.ts';
+import { by } from './server.ts';
+import { NODE, serving } from './serving.ts';
 
-const NODE = enrolment(1).id;
-const SERVICE = 'fleet/resolver';
-const INSTANCE = `${SERVICE}@probe`;
+const INSTANCE = 'fleet/resolver@probe';
 const HOUR = 3600_000;
 const FROM = Math.ceil(Date.now() / HOUR + 1) * HOUR;
 const WINDOW = { slice: 'probe', from: FROM, until: FROM + HOUR, cpu: 30, memory: 4096 };
@@ -28,37 +21,18 @@ const KNOWS = { reservations: [{ ...WINDOW, slice: 'x', cpu: 99_999 }] };
 
 /** A node that runs a service of a slice, and the reservations of orders that are signed for it. */
 async function fleet(t: ExecutionContext) {
-  const world = await server(t);
-  const { redis, paths, admit, fleet } = world;
-  const signer = await realSigner(paths, generateKeyPairSync('ed25519').privateKey, { '2.0': FACTS });
-  t.teardown(signer.close);
-  await admit(enrolment(1));
-  const made = await bundle(paths, SERVICE, '1');
-  await releaseService(made, { paths });
-  const { sha256, size } = made;
-  const name = { name: INSTANCE, version: '1', sha256, size };
+  const { signed: order, ...world } = await serving(t, INSTANCE);
+  const { fleet, redis, signer } = world;
   await decideSlice(fleet, 'probe', by, 'made', () => ({
     ...{ state: 'live', where: {}, count: 1, perSite: null, teams: [], expires: FROM + 999 * HOUR },
     ...{ share: { cpu: 1, memory: 1, disk: 0, ports: [] }, services: [`${INSTANCE}:1`], template: null },
     ...{ nodes: [NODE], reason: '', says: true },
   }));
-  const decision: RolloutDecision = {
-    ...{ state: 'open', opened: true, of: 'service', approvals: [], setup: '', from: [], joins: [] },
-    on: [`${INSTANCE}:1`],
-    services: [{ name: INSTANCE, bundle: { version: '1', sha256, size } }],
-  };
-  await fleet.decisions.commit({ records: [] }, [fleet.decisions.rollout('ro-1', decision, by, 'test')]);
-  let epoch = 0;
-  const signed = async (asked: Partial<Order> = {}): Promise<Reservation[] | undefined> => {
-    epoch += 1;
-    const order = orderOf({ node: NODE, epoch, image: null, services: [name], ...asked }, Date.now());
-    const { payload } = await sign(redis, signer.client, order);
-    return (JSON.parse(Buffer.from(payload, 'base64').toString('utf8')) as Order).reservations;
-  };
+  const signed = async (asked?: Partial<Order>) => (await order(asked)).reservations;
   const reserve = async (more: object = {}) =>
     decideReservation(fleet, { ...WINDOW, reason: '', ...more }, by, await readTurn(redis));
   const isReserved = async () => (await signer.client.standing(NODE)).isReserved;
-  return { ...world, signer, signed, reserve, isReserved, services: [name] };
+  return { ...world, signed, reserve, isReserved };
 }
 
 test('what was decided is in each order of a node that knows it, whoever asks for the next ones; and in none of another', async (t) => {

@@ -1,56 +1,29 @@
 /** What was tried on frozen services by somebody with every right over Redis. */
 
-import { generateKeyPairSync } from 'node:crypto';
 import test, { type ExecutionContext } from 'ava';
-import { releaseService } from '../../../image/publish/services.ts';
 import { commit } from '../../../orchestrator/fleet/commit.ts';
 import { sealDecided } from '../../../orchestrator/fleet/decisions/entry.ts';
 import { EVERYWHERE, restraintKey, restraintName } from '../../../orchestrator/fleet/decisions/restraints.ts';
-import type { RolloutDecision } from '../../../orchestrator/fleet/decisions/rollouts.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { freeze } from '../../../orchestrator/operations/restraint/acts.ts';
 import { orderKey } from '../../../orchestrator/orders/issued.ts';
 import { sign } from '../../../orchestrator/orders/sign.ts';
 import { decideRestraint, type Word } from '../../../orchestrator/restraints/decide.ts';
-import type { Order, Restraint } from '../../../protocol/order.ts';
-import { bundle } from '../../image/publish/bundle.ts';
-import { enrolment } from '../../orchestrator/fleet/support.ts';
-import { FACTS, orderOf } from '../../orchestrator/signer/orders.ts';
-import { realSigner } from '../../support/real-signer.ts';
-import { by, server } from './server.ts';
+import type { Order } from '../../../protocol/order.ts';
+import { orderOf } from '../../orchestrator/signer/orders.ts';
+import { by } from './server.ts';
+import { NODE, serving } from './serving.ts';
 
-const NODE = enrolment(1).id;
 const SERVICE = 'fleet/resolver';
 const FREEZE: Word = { service: SERVICE, node: NODE, how: 'freeze', rate: null, reason: 'it scans' };
 
 /** A node that runs a service, and the restraints of orders that are signed for it. */
 async function fleet(t: ExecutionContext) {
-  const world = await server(t);
-  const { redis, paths, admit, fleet } = world;
-  const signer = await realSigner(paths, generateKeyPairSync('ed25519').privateKey, { '2.0': FACTS });
-  t.teardown(signer.close);
-  await admit(enrolment(1));
-  const { sha256, size } = await (async () => {
-    const made = await bundle(paths, SERVICE, '1');
-    await releaseService(made, { paths });
-    return made;
-  })();
-  const decision: RolloutDecision = {
-    ...{ state: 'open', opened: true, of: 'service', approvals: [], setup: '', from: [], joins: [] },
-    on: [`${SERVICE}:1`],
-    services: [{ name: SERVICE, bundle: { version: '1', sha256, size } }],
-  };
-  await fleet.decisions.commit({ records: [] }, [fleet.decisions.rollout('ro-1', decision, by, 'test')]);
-  let epoch = 0;
-  const signed = async (asked: Partial<Order> = {}, node = NODE): Promise<Restraint[] | undefined> => {
-    epoch += 1;
-    const services = [{ name: SERVICE, version: '1', sha256, size }];
-    const order = orderOf({ node, epoch, image: null, services, ...asked }, Date.now());
-    const { payload } = await sign(redis, signer.client, order);
-    return (JSON.parse(Buffer.from(payload, 'base64').toString('utf8')) as Order).restraints;
-  };
+  const { signed: order, ...world } = await serving(t, SERVICE);
+  const { fleet } = world;
+  const signed = async (asked?: Partial<Order>, node?: string) => (await order(asked, node)).restraints;
   const say = (word: Partial<Word>) => decideRestraint(fleet, { ...FREEZE, ...word }, by);
-  return { ...world, signer, signed, say };
+  return { ...world, signed, say };
 }
 
 test('what people decide is in every order of the node from then on, whoever asks for it, and the stricter word counts', async (t) => {

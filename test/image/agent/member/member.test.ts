@@ -190,16 +190,22 @@ test('a link that could not be opened is opened at the next approval', async (t)
   t.true((await stat(join(folder, 'run/agent.sock'))).isSocket());
 });
 
-test('a node takes advice of mirrors under any order, and shows none that it has not', async (t) => {
-  const { member, folder } = await setUp(t);
+/** A member with a link, at this end of it. */
+async function linked(t: ExecutionContext, member: Member, folder: string) {
   await member.start();
   await mkdir(join(folder, 'run'));
   await member.approved('tpm-1');
   const socket = connect(join(folder, 'run/agent.sock'));
   t.teardown(() => socket.destroy());
   const decoder = new FrameDecoder();
-  const answers: unknown[] = [];
-  socket.on('data', (bytes) => answers.push(...decoder.push(bytes)));
+  const answers: object[] = [];
+  socket.on('data', (bytes) => answers.push(...(decoder.push(bytes) as object[])));
+  return { socket, answers };
+}
+
+test('a node takes advice of mirrors under any order, and shows none that it has not', async (t) => {
+  const { member, folder } = await setUp(t);
+  const { socket, answers } = await linked(t, member, folder);
   const files = [{ sha256: 'a'.repeat(64), at: ['10.0.0.7'] }];
   socket.write(encodeFrame({ kind: 'request', id: 1, op: 'mirrors', args: { files } }));
   socket.write(encodeFrame({ kind: 'request', id: 2, op: 'status', args: {} }));
@@ -217,14 +223,7 @@ test('logs that nobody waits for take no place of an order on the link, and are 
     return { lines: [], more: false };
   };
   const { member, folder } = await setUp(t, { logs });
-  await member.start();
-  await mkdir(join(folder, 'run'));
-  await member.approved('tpm-1');
-  const socket = connect(join(folder, 'run/agent.sock'));
-  t.teardown(() => socket.destroy());
-  const decoder = new FrameDecoder();
-  const answers: object[] = [];
-  socket.on('data', (bytes) => answers.push(...(decoder.push(bytes) as object[])));
+  const { socket, answers } = await linked(t, member, folder);
   const args = { name: 'fleet/shop', age: null, lines: 1 };
   const ids = Array.from({ length: LINK_LIMITS.inFlight }, (_, i) => i + 1);
   for (const id of ids) socket.write(encodeFrame({ kind: 'request', id, op: 'logs', args }));
