@@ -12,6 +12,7 @@ import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
 import { bundle } from '../../image/publish/bundle.ts';
+import { slowJournal } from '../../support/slow-journal.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
@@ -128,6 +129,16 @@ test('frozen everywhere, throttled on one node, let go: each within moments, sai
     `service-throttle ${NAME}: it scans`,
     `service-resume ${NAME}: it scans`,
   ]);
+});
+
+test.serial('a slow disk, from which the signer reads what was decided, keeps no node frozen', async (t) => {
+  const { acting, shown } = await house(t, 3);
+  const ask = { service: NAME, nodes: [], reason: 'it scans' };
+  await acts.freeze(ask, acting);
+  t.deepEqual(shown(), ['freeze', 'freeze', 'freeze']);
+  slowJournal(t);
+  await acts.resume(ask, acting);
+  t.deepEqual(shown(), [undefined, undefined, undefined]);
 });
 
 test('who is away, or in the hands of a rollout, is frozen as well: when it is heard, and at once', async (t) => {

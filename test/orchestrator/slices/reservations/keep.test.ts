@@ -9,6 +9,7 @@ import { run } from '../../../../orchestrator/operations/slice/run.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { startReservationKeeper } from '../../../../orchestrator/slices/reservations/keep.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
+import { slowJournal } from '../../../support/slow-journal.ts';
 import { silent } from '../../fleet/support.ts';
 import { release } from '../../rollout/run/service-bench.ts';
 import { benchFor } from '../../rollout/run/support.ts';
@@ -69,6 +70,8 @@ test('three nodes have it before it begins, and lose it when it is ended; an ima
   const epoch = old.status().order?.epoch;
   await until(() => three.every((node) => node.reservations.length === 1));
   for (const node of three) t.deepEqual(node.reservations, [window]);
+  // Known here before it is on the disk, where the signer reads.
+  slowJournal(t);
   await unreserve({ name: 'probe', number: 1 }, acting());
   await until(() => three.every((node) => node.reservations.length === 0));
   t.deepEqual(old.reservations, []);
