@@ -9,17 +9,16 @@ import { box } from './box.ts';
 
 for (const name of ['fleet/web', 'fleet/web@shop', 'fleet/web-2@a-b'])
   test(`${name} stops where it stands, also what it begins, and goes on`, async (t) => {
-    // Cgroups are the whole machine's. Ends come last first: by then its programs are killed.
-    let folder = '';
+    const node = await box(t);
+    const cgroups = '/sys/fs/cgroup';
+    const seen = { cgroups: join(node.root, cgroups) };
+    const folder = join(seen.cgroups, instanceCgroup(name));
+    // Cgroups are the whole machine's. By then its programs are killed: the last of these comes first.
     t.teardown(async () => {
       while ((await runsOn(name, seen)) !== null) await sleep(20);
       const parts = instanceCgroup(name).split('/');
       for (; parts.length > 0; parts.pop()) await rmdir(join(seen.cgroups, ...parts)).catch(() => {});
     });
-    const node = await box(t);
-    const cgroups = '/sys/fs/cgroup';
-    const seen = { cgroups: join(node.root, cgroups) };
-    folder = join(seen.cgroups, instanceCgroup(name));
     t.is(await runsOn(name, seen), null);
     await mkdir(folder, { recursive: true });
     t.is(await runsOn(name, seen), null, 'it has no programs');
