@@ -16,9 +16,9 @@ import {
   type Failure,
   INITIAL,
   type State,
-  step,
   type View,
-} from './core.ts';
+} from './core/state.ts';
+import { step } from './core/step.ts';
 import { NodeEnrolment, type NodeFacts } from './enrolment.ts';
 import type { AskHelper } from './helper-client.ts';
 import { askTime } from './server-time.ts';

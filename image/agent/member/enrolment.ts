@@ -20,7 +20,7 @@ import { wipedReply, wipeNonceReply } from '../../../protocol/enrolment/wipe.ts'
 import { enrolmentWords } from '../../../protocol/enrolment/words.ts';
 import type { BootServer, Credentials } from './boot-server.ts';
 import { certificateRequest } from './certificate-request.ts';
-import type { Decision } from './core.ts';
+import type { Decision } from './core/state.ts';
 import type { Hardware } from './hardware.ts';
 import type { AskHelper } from './helper-client.ts';
 

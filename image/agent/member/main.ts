@@ -14,7 +14,7 @@ import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
 import { readOrderKeys } from '../../../protocol/order.ts';
 import { Admitted } from './admitted.ts';
 import { Agent } from './agent.ts';
-import type { View } from './core.ts';
+import type { View } from './core/state.ts';
 import { discover, localAddresses } from './discover.ts';
 import { readHardware, readMachine, readRunning } from './hardware.ts';
 import { readErrors } from './hardware-errors.ts';
