@@ -12,7 +12,8 @@ import {
   type ResultOf,
   type Status,
 } from '../../protocol/link/messages.ts';
-import { type Order, type OrderPublicKeys, verifyOrder } from '../../protocol/order.ts';
+import type { Order } from '../../protocol/order.ts';
+import { type OrderPublicKeys, verifyOrder } from '../../protocol/order-envelope.ts';
 import type { Reservation } from '../../protocol/reservation.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';

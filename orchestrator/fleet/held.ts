@@ -3,7 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 import type { Reattestation } from '../../bootserver/directory.ts';
 import type { EnrolmentDecision } from '../../protocol/enrolment/messages.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
-import type { OrderEnvelope } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 import { isSecure } from './attestation.ts';
 import { type Attestations, shownBy } from './attestations.ts';
 import { type Incident, isNewBoot } from './decisions/incidents.ts';

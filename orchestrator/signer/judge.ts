@@ -3,7 +3,8 @@
  * Redis.
  */
 import { compareVersions } from '../../formats/version.ts';
-import { ORDER_LIMITS, type Order, orderDigest, orderPayload, type Restraint } from '../../protocol/order.ts';
+import { ORDER_LIMITS, type Order, type Restraint } from '../../protocol/order.ts';
+import { orderDigest, orderPayload } from '../../protocol/order-envelope.ts';
 import type { Reservation } from '../../protocol/reservation.ts';
 import { sliceOf } from '../../protocol/service/name.ts';
 import { lifeOf } from '../orders/issue.ts';

@@ -12,7 +12,7 @@
 // The mini build: the agent's bundle is 13 kB instead of 456 kB, which counts at every boot.
 import * as z from 'zod/mini';
 import { EVENT_LOG_LIMITS } from '../../formats/efi/event-log.ts';
-import type { OrderEnvelope } from '../order.ts';
+import type { OrderEnvelope } from '../order-envelope.ts';
 import type { FirmwareFacts } from './firmware-facts.ts';
 
 /** Limits in one place, with units. The server refuses what exceeds them before it parses further. */

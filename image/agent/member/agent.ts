@@ -6,7 +6,8 @@ import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import type { WipeResults } from '../../../protocol/agent/wipe.ts';
 import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
-import type { Order, OrderEnvelope } from '../../../protocol/order.ts';
+import type { Order } from '../../../protocol/order.ts';
+import type { OrderEnvelope } from '../../../protocol/order-envelope.ts';
 import { BootServer, ServerRefused } from './boot-server.ts';
 import {
   type Activity,

@@ -7,7 +7,7 @@ import type { AskServices } from '../../../protocol/agent/services.ts';
 import type { Running } from '../../../protocol/enrolment/messages.ts';
 import type { Logs, LogsArgs } from '../../../protocol/link/logs.ts';
 import type { Hello } from '../../../protocol/link/messages.ts';
-import type { OrderPublicKeys } from '../../../protocol/order.ts';
+import type { OrderPublicKeys } from '../../../protocol/order-envelope.ts';
 import { type Machine, servedName } from '../../../protocol/release-target.ts';
 import { bundleTarget, bundleUrlPath } from '../../../protocol/service/name.ts';
 import type { Complaints } from './complaints.ts';

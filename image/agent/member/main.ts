@@ -11,7 +11,7 @@ import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
 import type { AskWipe } from '../../../protocol/agent/wipe.ts';
 import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
-import { readOrderKeys } from '../../../protocol/order.ts';
+import { readOrderKeys } from '../../../protocol/order-envelope.ts';
 import { Admitted } from './admitted.ts';
 import { Agent } from './agent.ts';
 import type { View } from './core/state.ts';

@@ -14,7 +14,8 @@ import { planNodes, publishedFor } from '../../../orchestrator/rollout/run/facts
 import { create } from '../../../orchestrator/rollout/run/operate.ts';
 import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
 import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
-import { type Order, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import type { Order } from '../../../protocol/order.ts';
+import { orderKeyId, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { beatOfBoot, certificateFor, enrolment, macOf } from '../../orchestrator/fleet/support.ts';
 import { IMAGES, VERSIONS } from '../../orchestrator/rollout/run/support.ts';
 import { orderOf } from '../../orchestrator/signer/orders.ts';

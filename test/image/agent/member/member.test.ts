@@ -15,7 +15,7 @@ import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../protocol/a
 import type { AskServices } from '../../../../protocol/agent/services.ts';
 import { encodeFrame, FrameDecoder } from '../../../../protocol/link/frame.ts';
 import { LINK_LIMITS } from '../../../../protocol/link/messages.ts';
-import { orderKeyId } from '../../../../protocol/order.ts';
+import { orderKeyId } from '../../../../protocol/order-envelope.ts';
 
 const { publicKey } = generateKeyPairSync('ed25519');
 const never = () => new Promise<never>(() => {});
