@@ -9,20 +9,17 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sha256 } from '../../formats/digest.ts';
 import type { Authority } from '../../keys/authority.ts';
+import { attestRequest, heartbeatSchema, nonceRequest } from '../../protocol/enrolment/heartbeat.ts';
 import {
-  attestRequest,
-  heartbeatSchema,
   keysRequest,
   LIMITS,
-  nonceRequest,
   PATHS,
   proofRequest,
   startRequest,
   statusRequest,
-  timeRequest,
 } from '../../protocol/enrolment/messages.ts';
 import { secretsNonceRequest, secretsQuestion } from '../../protocol/enrolment/secrets.ts';
-import { signTime } from '../../protocol/enrolment/server-time.ts';
+import { signTime, timeRequest } from '../../protocol/enrolment/server-time.ts';
 import { WIPE_LIMITS, wipedRequest, wipeNonceRequest } from '../../protocol/enrolment/wipe.ts';
 import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';

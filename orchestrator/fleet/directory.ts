@@ -10,7 +10,8 @@ import type {
   Sighting,
 } from '../../bootserver/directory.ts';
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../protocol/enrolment/messages.ts';
+import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/enrolment.ts';
+import type { Heartbeat } from '../../protocol/enrolment/heartbeat.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
 import { Admissions, DIRECTORY_LIMITS, type DirectoryLimits } from './admissions.ts';
 import { Attestations } from './attestations.ts';

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError, refusal } from '../../base/error.ts';
 import { isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
-import type { Heartbeat } from '../../protocol/enrolment/messages.ts';
+import type { Heartbeat } from '../../protocol/enrolment/heartbeat.ts';
 import { bodiesOf } from '../redis/bodies.ts';
 import { auditLine } from './audit/audit.ts';
 import type { AuditEntry } from './audit/entry.ts';

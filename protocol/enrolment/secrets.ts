@@ -5,7 +5,8 @@
 import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { instanceNameSchema } from '../service/name.ts';
-import { base64, hex, quoteSchema } from './messages.ts';
+import { base64, hex } from './fields.ts';
+import { quoteSchema } from './quote.ts';
 
 /** X25519. */
 const publicKey = z.string().check(z.regex(/^[A-Za-z0-9+/]{43}=$/));

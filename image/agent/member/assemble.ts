@@ -4,7 +4,7 @@ import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
 import type { Remembered, Taken } from '../../../protocol/agent/machine.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
-import type { Running } from '../../../protocol/enrolment/messages.ts';
+import type { Running } from '../../../protocol/enrolment/inventory.ts';
 import type { Logs, LogsArgs } from '../../../protocol/link/logs.ts';
 import type { Hello } from '../../../protocol/link/messages.ts';
 import type { OrderPublicKeys } from '../../../protocol/order-envelope.ts';

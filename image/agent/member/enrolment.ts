@@ -3,15 +3,13 @@ import { BootwaveError } from '../../../base/error.ts';
 import { sha256 } from '../../../formats/digest.ts';
 import type { HelperIdentity } from '../../../protocol/agent/machine.ts';
 import { extraData, reattestData, wipeData } from '../../../protocol/enrolment/extra-data.ts';
+import { attestReply, nonceReply } from '../../../protocol/enrolment/heartbeat.ts';
+import type { Inventory, Running } from '../../../protocol/enrolment/inventory.ts';
 import {
-  attestReply,
-  type Inventory,
   type KeysReply,
   keysReply,
-  nonceReply,
   PATHS,
   type ProofRequest,
-  type Running,
   type StatusReply,
   startReply,
   statusReply,

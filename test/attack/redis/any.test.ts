@@ -13,7 +13,7 @@ import { makePlan } from '../../../orchestrator/rollout/plan.ts';
 import { planNodes, publishedFor } from '../../../orchestrator/rollout/run/facts.ts';
 import { create } from '../../../orchestrator/rollout/run/operate.ts';
 import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
-import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
 import type { Order } from '../../../protocol/order.ts';
 import { orderKeyId, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { beatOfBoot, certificateFor, enrolment, macOf } from '../../orchestrator/fleet/support.ts';
