@@ -48,6 +48,8 @@ const recordSchema = z.strictObject({
   health: z.optional(healthSchema),
   /** As the order that was in force when it was looked at last says; absent: it is free. */
   restraint: z.optional(restraintSchema),
+  /** That was begun to be changed, and nobody knows how far it came. */
+  unsure: z.optional(z.literal(true)),
   /** Of its manifest: percent of one processor, and bytes. Absent: it is of no slice. */
   limits: z.optional(z.object({ cpu: z.int(), memory: z.int() })),
   /** Another version that could not take its place, and when; milliseconds since the boot. */
@@ -156,14 +158,17 @@ export async function writeInstance(
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
 }
 
-/** After it was restrained so, or let go. */
+/** After it was restrained so, or let go. @param restraint `unsure`: before that */
 export async function noteRestraint(
   record: InstanceRecord,
-  restraint: Restraint | null,
+  restraint: Restraint | 'unsure' | null,
   places: Pick<InstancePlaces, 'run'>,
 ): Promise<void> {
-  const { restraint: _, ...rest } = record;
-  const noted: InstanceRecord = restraint === null ? rest : { ...rest, restraint };
+  const { restraint: _, unsure: __, ...rest } = record;
+  const noted: InstanceRecord =
+    restraint === 'unsure'
+      ? { ...record, unsure: true }
+      : { ...rest, ...(restraint === null ? {} : { restraint }) };
   await writeFileAtomic(join(instanceFolder(places, record.name), 'instance.json'), JSON.stringify(noted));
 }
 

@@ -17,6 +17,10 @@ import { netUnit } from './units.ts';
 export const restraintOf = ({ restraints }: Pick<Order, 'restraints'>, name: string): Restraint | null =>
   restraints?.find((one) => one.name === name) ?? null;
 
+/** Also one that may be. Systemd thaws what is not frozen without complaint. */
+export const isFrozen = ({ restraint, unsure }: Pick<InstanceRecord, 'restraint' | 'unsure'>): boolean =>
+  unsure === true || restraint?.how === 'freeze';
+
 type Places = Pick<StepPlaces, 'run' | 'systemctl'>;
 
 /**
@@ -31,7 +35,7 @@ export async function restrain(
   const failed = new Map<string, string>();
   for (const record of records) {
     const wanted = restraintOf(order, record.name);
-    if (isDeepStrictEqual(record.restraint ?? null, wanted)) continue;
+    if (record.unsure !== true && isDeepStrictEqual(record.restraint ?? null, wanted)) continue;
     const why = await change(record, wanted, places).catch((error: unknown) => `${error}`);
     if (why !== null) failed.set(record.name, why);
   }
@@ -44,8 +48,10 @@ async function change(
   wanted: Restraint | null,
   places: Places,
 ): Promise<string | null> {
-  const { name, slot, restraint } = record;
+  const { name, slot } = record;
   const id = instanceId(name);
+  // What fails in the middle has done some of it: whatever is wanted next is not so yet.
+  await noteRestraint(record, 'unsure', places);
   await writeFileAtomic(
     join(instanceFolder(places, name), 'connections.nft'),
     connectionRules(placeOf(slot), wanted),
@@ -55,7 +61,7 @@ async function change(
     // The network first: it is what does harm.
     ['reload', netUnit(id)],
     ...(wanted?.how === 'freeze' ? [['freeze', instanceUnit(id)]] : []),
-    ...(restraint?.how === 'freeze' && wanted?.how !== 'freeze' ? [['thaw', instanceUnit(id)]] : []),
+    ...(isFrozen(record) && wanted?.how !== 'freeze' ? [['thaw', instanceUnit(id)]] : []),
   ];
   for (const step of steps) {
     const { code, stderr } = await places.systemctl(...step);

@@ -104,7 +104,20 @@ test('an order that names it no more ends it, also when it is frozen; one that f
   t.true(not.view.why.includes('could not be restrained'));
   t.is(not.view.restraint, null);
   node.fail(null);
+  // Half of it was done: whoever is let go now has its network again.
+  const free = await told();
+  t.deepEqual(free.said, [`reload ${NET}`, `thaw ${UNIT}`]);
+  t.false(/ip \wad.. \S+ drop/.test(free.rules));
+  t.is(free.view.why, '');
+  t.deepEqual((await told()).said, []);
+  node.fail('thaw');
   t.deepEqual((await told(FREEZE)).said, [`reload ${NET}`, `freeze ${UNIT}`]);
+  t.true((await told()).view.why.includes('could not be restrained'));
+  t.deepEqual((await told(FREEZE)).said, [`reload ${NET}`, `freeze ${UNIT}`], 'its network was let go');
+  node.fail('freeze');
+  await told(THROTTLE);
+  await told(FREEZE);
+  node.fail(null);
   node.order();
   node.restrain([]);
   const before = node.said.length;
