@@ -184,7 +184,7 @@ export class Admissions {
       record === null
         ? Promise.all([nodes.count('pending'), nodes.count('pending', this.#parts.site)])
         : [0, 0],
-      member && enrolment.ekDigest === null ? nodes.lastSeenOf(record.id) : null,
+      member && enrolment.ekDigest === null ? this.#parts.fleet.heard.lastSeenOf(record.id) : null,
       asked,
       this.#parts.attestations.judge(record, enrolment, asked),
     ]);

@@ -188,7 +188,7 @@ export class FleetDirectory implements NodeDirectory {
       const { healthy, reason, running, hardware = null } = beat;
       // It is heard, whatever Redis says of its certificate.
       this.#saw({ node: id, at, kind: 'beat', bootId: running.bootId, healthy, reason, hardware });
-      const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
+      const quick = await this.#fleet.heard.beat(id, serial, beat, at);
       if (quick === 'same') return true;
       if (quick === 'changed') {
         // The heartbeat counts; its new facts are taken from a later one.
