@@ -3,7 +3,8 @@ import { aroundOf, type Counts, type Held, heldBy, NO_OWN, noCounts, type Own, s
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { limitsSpecOf } from './limits.ts';
-import type { NodeStep, RolloutRecord } from './record.ts';
+import type { NodeStep } from './node-step.ts';
+import type { RolloutRecord } from './record.ts';
 import { defer, isStaged } from './step.ts';
 import { isDisrupted } from './taken-down.ts';
 

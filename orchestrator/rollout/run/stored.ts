@@ -5,8 +5,9 @@ import { script } from '../../fleet/script.ts';
 import { bodiesOf } from '../../redis/bodies.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { loadRollout, type RolloutState } from '../engine.ts';
+import type { NodeStep } from '../node-step.ts';
 import type { Target } from '../place.ts';
-import type { After, NodeStep, RolloutRecord, RolloutSetup, RolloutStatus, WaveRecord } from '../record.ts';
+import type { After, RolloutRecord, RolloutSetup, RolloutStatus, WaveRecord } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 /** The setup as stored: the engine's and the images that its orders name. Changes only when one that waited starts. */

@@ -3,7 +3,7 @@ import { BootwaveError } from '../../../base/error.ts';
 import type { Status } from '../../../protocol/link/messages.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { RolloutState } from '../engine.ts';
-import { type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
+import { type NodeStep, UNDER_WAY, waitsStaged } from '../node-step.ts';
 import { Ahead } from './ahead.ts';
 import { controlsOf } from './controls.ts';
 import { FleetLook, type LookOptions } from './fleet-look.ts';
