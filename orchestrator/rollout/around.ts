@@ -54,7 +54,7 @@ export const heldBack = (d: Draft, node: Readonly<NodeStep>): Held | null =>
  * Whether its place would be full without any node of this rollout. Otherwise it only waits for its turn, however many are
  * down there.
  */
-export const heldByOthers = (d: Draft, node: Readonly<NodeStep>): Held | null => heldNow(d, NO_OWN, node);
+const heldByOthers = (d: Draft, node: Readonly<NodeStep>): Held | null => heldNow(d, NO_OWN, node);
 
 export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<NodeStep>): Held | null {
   const limits = limitsSpecOf(setup.spec, node.wave);

@@ -15,7 +15,7 @@ import { bakeOf, gatesOf, takeFileBack, takeLeftFilesBack } from './step.ts';
 import { letGo } from './yield.ts';
 
 /** Pauses at once; then rolls back, if the policy says so. */
-export function spend(d: Draft, why: string) {
+function spend(d: Draft, why: string) {
   const { rollout } = d;
   rollout.spent = why;
   // What waited for an outage to be over, and would go on by itself, now waits for a person.

@@ -13,7 +13,7 @@ const publicKey = z.string().check(z.regex(/^[A-Za-z0-9+/]{43}=$/));
 const number = z.int().check(z.gte(0));
 
 /** One version of a service, by the bundle that the order names. */
-export const bundledSchema = z.strictObject({
+const bundledSchema = z.strictObject({
   name: instanceNameSchema,
   version: versionSchema,
   sha256: hex(32),

@@ -16,7 +16,7 @@ export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };
 /** SHA-256 of a setup as it is stored, hex. */
 export const setupDigest = (text: string): string => hash('sha256', text);
 
-export function unknownRollout(id: string): BootwaveError {
+function unknownRollout(id: string): BootwaveError {
   return new BootwaveError({
     code: 'ROLLOUT_UNKNOWN',
     what: `there is no rollout '${id.slice(0, 80)}'`,
