@@ -164,7 +164,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
   const [bans, free, seen, { policy }, profiles] = await Promise.all([
     fleet.bans(),
     unmoved(fleet.redis, ids),
-    Promise.all(ids.map((id) => fleet.nodes.lastSeenOf(id))),
+    Promise.all(ids.map((id) => fleet.heard.lastSeenOf(id))),
     fleet.sites.get(site),
     Profiles.read(fleet),
   ]);

@@ -1,11 +1,10 @@
+import { type Order, orderSchema } from '../../protocol/order.ts';
 import {
-  type Order,
   type OrderEnvelope,
   orderEnvelope,
-  orderSchema,
   signedBytes,
   verifyOrder,
-} from '../../protocol/order.ts';
+} from '../../protocol/order-envelope.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';

@@ -9,7 +9,8 @@ import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import { writeFileAtomic } from '../../../../base/files.ts';
 import { compareVersions, newerVersion } from '../../../../formats/version.ts';
 import type { Remembered, Taken } from '../../../../protocol/agent/machine.ts';
-import { type Order, readOrderKeys, type VerifiedOrder, verifyOrder } from '../../../../protocol/order.ts';
+import type { Order } from '../../../../protocol/order.ts';
+import { readOrderKeys, type VerifiedOrder, verifyOrder } from '../../../../protocol/order-envelope.ts';
 import { NOTHING, type OrderMemory } from './memory.ts';
 import type { OrderNv } from './nv.ts';
 
