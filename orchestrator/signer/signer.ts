@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Order,
   type OrderEnvelope,
   orderEnvelope,
   orderSchema,
+  type Rescue,
   signedBytes,
   verifyOrder,
 } from '../../protocol/order.ts';
@@ -10,7 +12,7 @@ import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
-import { decidedFor, judge, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
+import { decidedFor, judge, rescueNow, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
@@ -79,7 +81,7 @@ export class Signer implements OrderSigner {
     const last = ledger.of(node);
     const seen = shownOrder(shown, node, key, last);
     if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
-    const { epoch, image, floor = null, restraints, reservations } = seen.order;
+    const { epoch, image, floor = null, restraints, reservations, rescue } = seen.order;
     const content = contentOf(seen);
     const { isOld: _, ...moved } = hadOf(last, content?.order ?? null, begunAt);
     const configured = configuredOf(last, content) ?? undefined;
@@ -89,6 +91,7 @@ export class Signer implements OrderSigner {
       ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
       ...(restraints === undefined ? {} : { restraints }),
       ...(reservations === undefined ? {} : { reservations }),
+      ...(rescue === undefined ? {} : { rescue }),
     });
   }
 
@@ -117,10 +120,12 @@ export class Signer implements OrderSigner {
     const isReserved =
       JSON.stringify(reserved) ===
       JSON.stringify(decidedFor({ node, services: [...services] }, decided, now()));
+    const rescue = (isNewer ? order!.rescue : last!.rescue) ?? null;
+    const isRescued = isDeepStrictEqual(inTime(rescue, now()), rescueNow({ node }, decided, now()));
     return {
       ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
-      ...{ services, isRestrained, isReserved },
+      ...{ services, isRestrained, isReserved, isRescued },
     };
   }
 }
@@ -128,6 +133,12 @@ export class Signer implements OrderSigner {
 /** Of an order that only wipes the machine has nothing: it is to have what it had. */
 const contentOf = <S extends { order: Order }>(seen: S | null): S | null =>
   seen?.order.incident === undefined ? seen : null;
+
+/** Access that is over asks for no other order. */
+function inTime(rescue: Rescue | null, now: number): Rescue | null {
+  if (rescue?.access === undefined || rescue.access.until > now) return rescue;
+  return { incident: rescue.incident };
+}
 
 /**
  * An order that this fleet's key has signed for the node, whenever that was; null: it is none, or says nothing that is not

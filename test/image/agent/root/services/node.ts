@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { applyServices, type ServicePlaces } from '../../../../../image/agent/root/services/apply.ts';
-import type { Order, Restraint } from '../../../../../protocol/order.ts';
+import type { Order, Rescue, Restraint } from '../../../../../protocol/order.ts';
 import type { Reservation } from '../../../../../protocol/reservation.ts';
 import { type Released, releases, scratch } from './bundles.ts';
 
@@ -19,6 +19,7 @@ export async function setUp(t: ExecutionContext) {
   let services: Order['services'] = [];
   let restraints: Restraint[] = [];
   let reservations: Reservation[] = [];
+  let rescue: Rescue | undefined;
   let failing: string | null = null;
   let issuedAt = Date.now();
   let now = issuedAt;
@@ -44,6 +45,7 @@ export async function setUp(t: ExecutionContext) {
         ...{ services, issuedAt, mode },
         ...(restraints.length === 0 ? {} : { restraints }),
         ...(reservations.length === 0 ? {} : { reservations }),
+        ...(rescue === undefined ? {} : { rescue }),
       }) as unknown as Order,
     keptOn: async () => keptOn,
     freeMemory: () => 2 ** 32,
@@ -69,6 +71,9 @@ export async function setUp(t: ExecutionContext) {
     },
     restrain(all: Restraint[]) {
       restraints = all;
+    },
+    rescue(now: Rescue | undefined) {
+      rescue = now;
     },
     reserve(all: Reservation[]) {
       reservations = all;
