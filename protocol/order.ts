@@ -76,6 +76,22 @@ export const restraintSchema = z.discriminatedUnion('how', [
 ]);
 export type Restraint = z.infer<typeof restraintSchema>;
 
+/** Of an order in an incident: none of its services is begun, and none goes on. They stay in the order, and their state on the disk. */
+export const rescueSchema = z.strictObject({
+  /** Of the incidents of this node. */
+  incident: z.int().check(z.gte(1)),
+  /** Who gets in to look: whoever has a certificate of this authority for this incident. Absent: nobody. */
+  access: z.optional(
+    z.strictObject({
+      /** Its public key (Ed25519, RFC 8032), hex. */
+      authority: digest,
+      /** After it nobody gets in. */
+      until: instant,
+    }),
+  ),
+});
+export type Rescue = z.infer<typeof rescueSchema>;
+
 /** The record's id, `tpm-<hex>` or `dev-<hex>`: no folder is in one. */
 export const nodeIdSchema = z.string().check(z.regex(/^[0-9A-Za-z][0-9A-Za-z._:-]{0,127}$/));
 
@@ -131,6 +147,8 @@ const fields = z.strictObject({
   reservations: z.optional(
     z.array(reservationSchema).check(z.minLength(1), z.maxLength(RESERVATION_LIMITS.perOrder)),
   ),
+  /** Absent from all orders but those of a node that people look at; one that knows no rescue refuses the order, and goes on. */
+  rescue: z.optional(rescueSchema),
 });
 export type Order = z.infer<typeof fields>;
 

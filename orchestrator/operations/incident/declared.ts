@@ -47,6 +47,17 @@ export const end = operation({
   act: async () => (await import('./acts.ts')).end,
 });
 
+export const rescue = operation({
+  name: 'incident rescue',
+  help: 'have a broken node run its agent and none of its services, until its incident ends or the automation goes on',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: word,
+  result: typed<IncidentView>(),
+  act: async () => (await import('./acts.ts')).rescue,
+});
+
 export const signals = operation({
   name: 'incident signals',
   help: 'what makes an incident, by which road, and after how much of it',

@@ -83,6 +83,7 @@ const AT_SITES = [
     'node recover',
     'incident retry',
     'incident end',
+    'incident rescue',
     'node hold',
     'node unhold',
     'node pin',

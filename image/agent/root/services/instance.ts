@@ -14,13 +14,14 @@ import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { healthSchema } from '../../../../protocol/service/manifest.ts';
 import { instanceNameSchema, sliceOf } from '../../../../protocol/service/name.ts';
 import { flowEntries } from './flows.ts';
+import { type FreezerPlaces, freezerText } from './freezer.ts';
 import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
 import type { Place } from './place.ts';
 import type { Held } from './secrets.ts';
 import { bundleText, bundleUnit, checkText, checkUnit, instanceText, netText, netUnit } from './units.ts';
 
-export type InstancePlaces = {
+export type InstancePlaces = FreezerPlaces & {
   /** `/run/bootwave/services`, of root. */
   run: string;
   /** `/run/systemd/system` */
@@ -138,6 +139,7 @@ export async function writeInstance(
     [join(folder, 'node.ip'), links.node],
     [join(folder, 'instance.ip'), links.instance],
     [join(folder, 'connections.nft'), connectionRules(place, restraint)],
+    [join(folder, 'freezer.conf'), freezerText(name, false, places)],
     [join(folder, 'node-add.nft'), entries.add + flows.add],
     [join(folder, 'node-remove.nft'), entries.remove + flows.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
