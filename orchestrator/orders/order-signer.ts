@@ -1,4 +1,5 @@
-import type { Order, OrderEnvelope, OrderedService } from '../../protocol/order.ts';
+import type { Order, OrderedService } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 
 /** The orchestrator's view of the signer. */
 export type OrderSigner = {

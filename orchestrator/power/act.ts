@@ -14,7 +14,7 @@ export type ActTimes = {
   /** Until the power is as it should be. */
   reach: number;
 };
-export const ACT_TIMES: ActTimes = { look: 500, cycle: 6_000, reach: 20_000 };
+const ACT_TIMES: ActTimes = { look: 500, cycle: 6_000, reach: 20_000 };
 
 export type Acted = {
   before: Power;

@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { BootwaveError, errorOf } from '../../base/error.ts';
 import { onLines } from '../../base/lines.ts';
-import type { Order, OrderEnvelope } from '../../protocol/order.ts';
+import type { Order } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { type Ask, answerSchema, MOST_LINE } from './lines.ts';
 

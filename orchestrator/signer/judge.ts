@@ -3,14 +3,8 @@
  * Redis.
  */
 import { compareVersions } from '../../formats/version.ts';
-import {
-  ORDER_LIMITS,
-  type Order,
-  orderDigest,
-  orderPayload,
-  type Rescue,
-  type Restraint,
-} from '../../protocol/order.ts';
+import { ORDER_LIMITS, type Order, type Rescue, type Restraint } from '../../protocol/order.ts';
+import { orderDigest, orderPayload } from '../../protocol/order-envelope.ts';
 import type { Reservation } from '../../protocol/reservation.ts';
 import { sliceOf } from '../../protocol/service/name.ts';
 import { rescueOf } from '../fleet/decisions/incidents.ts';
@@ -35,7 +29,7 @@ export const SIGNER_LIMITS: SignerLimits = { wipesPerHour: 60, newNodesPerHour: 
 
 const HOUR = 3600_000;
 /** Milliseconds that a consent to wipe waits for its installation, and is valid once that has begun. */
-export const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
+const WIPE_WORD = { waits: 7 * 24 * HOUR, holds: 24 * HOUR } as const;
 /** Epochs that an order may skip: a database cannot use up a node's numbers at once. */
 const MOST_SKIPPED = 1_000_000;
 

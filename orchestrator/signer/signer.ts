@@ -1,13 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type Order, orderSchema, type Rescue } from '../../protocol/order.ts';
 import {
-  type Order,
   type OrderEnvelope,
   orderEnvelope,
-  orderSchema,
-  type Rescue,
   signedBytes,
   verifyOrder,
-} from '../../protocol/order.ts';
+} from '../../protocol/order-envelope.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';

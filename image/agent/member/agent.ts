@@ -5,8 +5,10 @@ import { defined } from '../../../base/defined.ts';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import type { WipeResults } from '../../../protocol/agent/wipe.ts';
-import { type Heartbeat, heartbeatReply, NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
-import type { Order, OrderEnvelope } from '../../../protocol/order.ts';
+import { type Heartbeat, heartbeatReply } from '../../../protocol/enrolment/heartbeat.ts';
+import { NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
+import type { Order } from '../../../protocol/order.ts';
+import type { OrderEnvelope } from '../../../protocol/order-envelope.ts';
 import { BootServer, ServerRefused } from './boot-server.ts';
 import {
   type Activity,
@@ -16,9 +18,9 @@ import {
   type Failure,
   INITIAL,
   type State,
-  step,
   type View,
-} from './core.ts';
+} from './core/state.ts';
+import { step } from './core/step.ts';
 import { NodeEnrolment, type NodeFacts } from './enrolment.ts';
 import type { AskHelper } from './helper-client.ts';
 import { askTime } from './server-time.ts';

@@ -16,7 +16,8 @@ import { LinkPool, type PoolOptions } from '../../../orchestrator/transport/pool
 import { LinkSession } from '../../../orchestrator/transport/session.ts';
 import { encodeFrame } from '../../../protocol/link/frame.ts';
 import { LINK_LIMITS } from '../../../protocol/link/messages.ts';
-import { type Order, readOrderKeys, verifyOrder } from '../../../protocol/order.ts';
+import type { Order } from '../../../protocol/order.ts';
+import { readOrderKeys, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { BOOT, handlersOf, quiet } from '../../image/agent/member/link/handlers.ts';
 import { keysIn } from '../../support/keys.ts';
 import { signOrder } from '../../support/sign-order.ts';

@@ -5,7 +5,6 @@
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
 import type { InstanceView, ServicesResults } from '../../../../protocol/agent/services.ts';
-import { instanceId, instanceUnit } from '../../../../protocol/agent/units.ts';
 import type { Order, OrderedService } from '../../../../protocol/order.ts';
 import type { Share } from '../../../../protocol/reservation.ts';
 import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
@@ -14,7 +13,7 @@ import { planServices, type Running, type Seen, type Wanted } from './plan.ts';
 import { type ReleasePlaces, wantedOf } from './released.ts';
 import { keepReleased } from './released-before.ts';
 import { markOf, reserve } from './reserve.ts';
-import { restrain, restraintOf } from './restrain.ts';
+import { restrain, restraintOf, thaw } from './restrain.ts';
 import { dropSecrets, type Held, heldFor } from './secrets.ts';
 import { shareFiles } from './share.ts';
 import { roomForBundle } from './space.ts';
@@ -52,9 +51,7 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
   const named = new Set(order.rescue === undefined ? names : []);
   const gone = ran.map(({ name }) => name).filter((name) => !named.has(name));
   // Who is frozen does not end.
-  for (const { name, restraint } of ran)
-    if (gone.includes(name) && restraint?.how === 'freeze')
-      await places.systemctl('thaw', instanceUnit(instanceId(name)));
+  for (const one of ran) if (gone.includes(one.name)) await thaw(one, places);
   await endInstances(gone, places);
   const running = gone.length === 0 ? ran : await runningNow(places);
   await dropStatesOfSlices(
