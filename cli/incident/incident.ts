@@ -5,11 +5,13 @@ import { ago } from '../ago.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
+import { register as registerAccess } from './access.ts';
 
 type Where = Json & { site?: string; all?: true };
 type Why = Json & { reason: string };
 
 export function register(group: Command): void {
+  registerAccess(group);
   commandFor(group, incident.list)
     .option('--site <site>', 'only of this site')
     .option('--all', 'also those that have ended')

@@ -65,18 +65,23 @@ export async function askRescue(
       if (text.length > MOST) throw linkFailure('LINK_PROTOCOL', `${target.id} shows more than it may`);
     }
     if (text === '') throw channel.reason();
-    const parsed = answerSchema.safeParse(jsonIn(text));
-    if (!parsed.success) throw linkFailure('LINK_PROTOCOL', `${target.id} shows what is no answer`);
-    if (!parsed.data.ok) {
-      const { code, what, unchanged, next } = parsed.data.error;
-      throw new NodeRefusal({ code, what, ...(unchanged && { unchanged }), ...(next && { next }) });
-    }
-    const { bytes, more } = parsed.data.result;
-    return { bytes: Buffer.from(bytes, 'base64'), more };
+    return shownIn(text);
   } finally {
     signal.removeEventListener('abort', stop);
     channel.close();
   }
+}
+
+/** @throws NodeRefusal, or BootwaveError `LINK_PROTOCOL`, whatever the text is */
+export function shownIn(text: string): { bytes: Buffer; more: boolean } {
+  const parsed = answerSchema.safeParse(jsonIn(text));
+  if (!parsed.success) throw linkFailure('LINK_PROTOCOL', 'the node shows what is no answer');
+  if (!parsed.data.ok) {
+    const { code, what, unchanged, next } = parsed.data.error;
+    throw new NodeRefusal({ code, what, ...(unchanged && { unchanged }), ...(next && { next }) });
+  }
+  const { bytes, more } = parsed.data.result;
+  return { bytes: Buffer.from(bytes, 'base64'), more };
 }
 
 function entryFor(node: string, { authority, incident, who }: Looker): Entry {

@@ -44,6 +44,10 @@ test('a fence ends it: the node gets no order at all', async (t) => {
   await say(IN_RESCUE);
   await say({ ...IN_RESCUE, road: 'compromised', step: 'fenced' });
   await t.throwsAsync(signed(), { code: 'SIGNER_HELD' });
+  await say({ ...IN_RESCUE, road: 'compromised', step: 'wiping' });
+  await say({ ...IN_RESCUE, road: 'compromised', step: 'wiped' });
+  await say({ ...IN_RESCUE, road: 'compromised', step: 'returning' });
+  t.is((await signed()).rescue, undefined, 'nor when it is back');
 });
 
 test('rewritten, deleted, rolled back: it stays in rescue, with the key that was decided', async (t) => {

@@ -28,6 +28,7 @@ const ADMINS = [
 ];
 const CORES = [
   'keys secure-boot revoke',
+  'incident access',
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
   ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
@@ -84,6 +85,7 @@ const AT_SITES = [
     'incident retry',
     'incident end',
     'incident rescue',
+    'incident leave',
     'node hold',
     'node unhold',
     'node pin',

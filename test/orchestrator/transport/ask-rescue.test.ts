@@ -1,31 +1,32 @@
 /** Looking at a node in rescue: the image's sshd and its configuration, root's own judgement of orders, and root's helper, all real. */
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { chmod, chown, copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { BootwaveError } from '../../../base/error.ts';
 import { noteNode, takeOrder } from '../../../image/agent/root/orders/take.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { rawPublicKey } from '../../../keys/ssh-key.ts';
-import { askRescue } from '../../../orchestrator/transport/ask-rescue.ts';
-import { openChannel } from '../../../orchestrator/transport/channel.ts';
+import { askRescue, shownIn } from '../../../orchestrator/transport/ask-rescue.ts';
+import { type Entry, openChannel } from '../../../orchestrator/transport/channel.ts';
 import { readClientKey } from '../../../orchestrator/transport/client-key.ts';
-import type { RescueRequest } from '../../../protocol/agent/rescue.ts';
+import { RESCUE_LIMITS, type RescueRequest } from '../../../protocol/agent/rescue.ts';
 import type { Rescue } from '../../../protocol/order.ts';
 import { helperSocket } from '../../image/agent/root/helper-socket.ts';
 import { keysIn } from '../../support/keys.ts';
 import { signOrder } from '../../support/sign-order.ts';
 import { NODE, orderOf } from '../signer/orders.ts';
-import { isRoot, type NodeSshd, nodeSshd } from './sshd.ts';
+import { type NodeSshd, nodeSshd } from './sshd.ts';
 
-const rooted = isRoot ? test.serial : test.serial.skip;
 let keys: string;
 let node: NodeSshd;
 let helper: Awaited<ReturnType<typeof helperSocket>>;
 let epoch = 0;
 
 test.before(async () => {
-  if (!isRoot) return;
   keys = await mkdtemp(join(tmpdir(), 'bootwave-test-rescue-keys-'));
   await keysIn(keys);
   node = await nodeSshd(await readFile(keyLayout(keys).ssh.pub, 'utf8'));
@@ -73,7 +74,7 @@ const ask = (
   return askRescue(node.target(id), looker, looks, stop.signal);
 };
 
-rooted('whom the order lets in sees what root shows, and the node logs who it was', async (t) => {
+test.serial('whom the order lets in sees what root shows, and the node logs who it was', async (t) => {
   const key = authority();
   await order({ incident: 3, access: access(key) });
   const { bytes, more } = await ask(t, key);
@@ -87,7 +88,7 @@ rooted('whom the order lets in sees what root shows, and the node logs who it wa
   await t.throwsAsync(ask(t, key, { request: disk }), { code: 'RESCUE_NO_DISK', name: 'NodeRefusal' });
 });
 
-rooted('nobody gets in without an order, after it, or when its time is over', async (t) => {
+test.serial('nobody gets in without an order, after it, or when its time is over', async (t) => {
   const key = authority();
   await order();
   await t.throwsAsync(ask(t, key), { code: 'LINK_AUTH' });
@@ -101,7 +102,7 @@ rooted('nobody gets in without an order, after it, or when its time is over', as
   await t.throwsAsync(ask(t, key), { code: 'LINK_AUTH' });
 });
 
-rooted(
+test.serial(
   'nobody gets in with another authority, for another incident, another node, or as the other account',
   async (t) => {
     const key = authority();
@@ -113,19 +114,81 @@ rooted(
     const clientKey = readClientKey(await readFile(keyLayout(keys).ssh.key));
     const entry = {
       ...{ account: 'bootwave-rescue', key: clientKey, present: () => {} },
-      open: (client: import('ssh2').Client, opened: import('ssh2').ClientCallback) =>
-        client.exec('bootwave-rescue', opened),
-    };
+      open: (client, opened) => client.exec('bootwave-rescue', opened),
+    } satisfies Entry;
     await t.throwsAsync(openChannel(node.target(NODE), { entry, timeout: 20_000 }), { code: 'LINK_AUTH' });
   },
 );
 
-rooted('root judges by the order itself, also when sshd would let somebody in', async (t) => {
+test.serial('root judges by the order itself, also when sshd would let somebody in', async (t) => {
   const key = authority();
   await order({ incident: 3, access: access(key) });
   const line = await readFile(join(node.run, 'rescue-keys'), 'utf8');
   await order({ incident: 3 });
-  const { writeFile } = await import('node:fs/promises');
   await writeFile(join(node.run, 'rescue-keys'), line);
   await t.throwsAsync(ask(t, key), { code: 'RESCUE_OVER' });
+});
+
+test('whatever a node answers is an answer of bounded size, or an error with a code', (t) => {
+  const texts = fc.oneof(
+    fc.string(),
+    fc.json(),
+    fc
+      .record({ ok: fc.boolean(), result: fc.anything(), error: fc.anything() })
+      .map((one) => JSON.stringify(one)),
+    fc
+      .record({
+        bytes: fc.oneof(fc.base64String(), fc.string()),
+        more: fc.oneof(fc.boolean(), fc.anything()),
+      })
+      .map((result) => JSON.stringify({ ok: true, result })),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      try {
+        const { bytes, more } = shownIn(text);
+        return bytes.length <= RESCUE_LIMITS.bytes && typeof more === 'boolean';
+      } catch (error) {
+        return error instanceof BootwaveError && /^[A-Z][A-Z0-9_]+$/.test(error.code);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  t.deepEqual(shownIn('{"ok":true,"result":{"bytes":"aGk=","more":false}}'), {
+    bytes: Buffer.from('hi'),
+    more: false,
+  });
+  const most = Buffer.alloc(RESCUE_LIMITS.bytes + 3).toString('base64');
+  t.throws(() => shownIn(JSON.stringify({ ok: true, result: { bytes: most, more: false } })), {
+    code: 'LINK_PROTOCOL',
+  });
+});
+
+test.serial('a node that shows more than it may, nonsense, or nothing', async (t) => {
+  const key = authority();
+  await order({ incident: 3, access: access(key) });
+  const socket = join(node.run, 'rescue.sock');
+  const meets = async (answer: (socket: Socket) => void) => {
+    await rm(socket, { force: true });
+    const server = createServer({ allowHalfOpen: true }, (one) =>
+      one.on('error', () => {}).once('data', () => answer(one)),
+    );
+    await new Promise<void>((resolve) => server.listen(socket, resolve));
+    await chown(socket, 0, node.looker);
+    await chmod(socket, 0o660);
+    return ask(t, key).finally(() => server.close());
+  };
+  const flood = (one: Socket) => {
+    while (!one.destroyed && one.write('a'.repeat(65_536)));
+    one.once('drain', () => flood(one));
+  };
+  await t.throwsAsync(meets(flood), { code: 'LINK_PROTOCOL', message: /more than it may/ });
+  await t.throwsAsync(
+    meets((one) => one.end('{"ok":true}')),
+    { code: 'LINK_PROTOCOL' },
+  );
+  await t.throwsAsync(
+    meets((one) => one.end()),
+    { code: 'LINK_CUT' },
+  );
 });

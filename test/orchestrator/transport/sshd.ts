@@ -42,8 +42,8 @@ export type NodeSshd = {
   remove(): Promise<void>;
 };
 
-/** @param clientPub line of the key that may log in */
-export async function nodeSshd(clientPub: string): Promise<NodeSshd> {
+/** @param clientPub line of the key that may log in @param place on loopback; at a free port without it */
+export async function nodeSshd(clientPub: string, place?: { host: string; port: number }): Promise<NodeSshd> {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-sshd-'));
   await chmod(folder, 0o755);
   const ours = join(folder, 'lib/bootwave');
@@ -60,7 +60,7 @@ export async function nodeSshd(clientPub: string): Promise<NodeSshd> {
   await chown(link, 0, uid);
   await chmod(link, 0o2750);
 
-  const port = await freePort();
+  const { host, port } = place ?? { host: '127.0.0.1', port: await freePort() };
   let hostKey = makeHostKey();
   await writeFile(join(ssh, HOST_KEY_FILE), hostKey.file, { mode: 0o600 });
   let child: ChildProcess | null = null;
@@ -89,8 +89,8 @@ export async function nodeSshd(clientPub: string): Promise<NodeSshd> {
       for file in passwd shadow group; do mount --bind "$1/$file" "/etc/$file"; done
       mount -t overlay overlay -o "lowerdir=$1/lib:/usr/lib" /usr/lib
       exec setpriv --pdeathsig KILL --no-new-privs --inh-caps=-all --bounding-set="$3" \
-        /usr/sbin/sshd -D -e -f /usr/lib/bootwave/sshd_config -p "$2" -o ListenAddress=127.0.0.1`;
-    const args = ['--mount', 'sh', '-c', script, 'sh', folder, String(port), await capabilities()];
+        /usr/sbin/sshd -D -e -f /usr/lib/bootwave/sshd_config -p "$2" -o "ListenAddress=$4"`;
+    const args = ['--mount', 'sh', '-c', script, 'sh', folder, String(port), await capabilities(), host];
     const started = spawn('unshare', args, { stdio: ['ignore', 'ignore', 'pipe'] });
     child = started;
     const from = log.length;
@@ -116,7 +116,7 @@ export async function nodeSshd(clientPub: string): Promise<NodeSshd> {
       return child?.pid ?? 0;
     },
     log: () => log,
-    target: (id) => ({ id, host: '127.0.0.1', port, hostKey: hostKey.line, group: 'site' }),
+    target: (id) => ({ id, host, port, hostKey: hostKey.line, group: 'site' }),
     async changeHostKey() {
       hostKey = makeHostKey();
       await writeFile(join(ssh, HOST_KEY_FILE), hostKey.file, { mode: 0o600 });
