@@ -34,7 +34,7 @@ async function night(t: ExecutionContext) {
   const type = async (line: string): Promise<Said> => {
     const args = words(line.replace(/^bootwave /, ''))
       .map((word) => nodes[word] ?? word)
-      .map((word) => (/^(ann|bob)\.pem$|\.json$/.test(word) ? join(paths.root, word) : word))
+      .map((word) => (/^(ann|bob)\.pem$|\.json$|\.tar$/.test(word) ? join(paths.root, word) : word))
       .map((word) => (/^[0-9a-f]{32}$/.test(word) ? request : /^[0-9a-f]{8}$/.test(word) ? plan : word));
     if (line.includes('request approve')) args.push('--yes');
     const { code, out, message } = await bootwave('root', ...args);
@@ -82,6 +82,8 @@ test.serial('a node that hangs and one that cannot be trusted', async (t) => {
   t.regex(after('bootwave incident end'), /broken, ended/);
   t.regex(after('bootwave incident rescue'), /broken, person \(in rescue: /);
   t.regex(after('bootwave incident access'), /can be looked at until 20/);
+  t.regex(after('bootwave incident collect'), /\.tar, \d+ bytes, SHA-256 [0-9a-f]{64}/);
+  t.regex(after('bootwave incident evidence'), /whole/);
   t.regex(after('bootwave incident leave'), /nobody looks at .* any more/);
   const held = await type("bootwave incident end web2 --reason 'in a hurry'");
   t.is(held.code, 'INCIDENT_HELD');

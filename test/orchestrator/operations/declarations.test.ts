@@ -28,7 +28,7 @@ const ADMINS = [
 ];
 const CORES = [
   'keys secure-boot revoke',
-  'incident access',
+  ...['access', 'collect', 'take'].map((word) => `incident ${word}`),
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
   ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
