@@ -2,6 +2,7 @@
 import type { Incident } from '../fleet/decisions/incidents.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { triedText } from './playbook.ts';
+import { asksFor } from './signals.ts';
 
 type Place = Pick<NodeRecord, 'name' | 'site' | 'rack' | 'inventory'>;
 
@@ -28,6 +29,8 @@ function taskOf(incident: Incident, hasBmc: boolean): string | null {
   if (isButton(incident, hasBmc))
     return `restart ${name} by its button, and have it start from the network (boot menu); it goes on by itself`;
   if (step !== 'person') return null;
+  if (asksFor(incident))
+    return `look at ${name}: a system outside suspects it. 'bootwave incident end ${name} --reason WHY' if nothing is wrong, 'bootwave node fence ${name} --reason WHY' if it is compromised`;
   if (road === 'broken')
     return `go to ${name}: it does not come back by itself; when it is healthy this ends by itself`;
   if (signal === 'cloned')

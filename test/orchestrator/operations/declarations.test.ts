@@ -30,6 +30,7 @@ const CORES = [
   'keys secure-boot revoke',
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
+  ...['webhook add', 'webhook remove'],
   ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
   ...['service capacity set', 'service capacity remove'],
   ...['profile learn', 'profile set', 'profile remove'],
