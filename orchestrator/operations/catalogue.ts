@@ -29,6 +29,7 @@ import * as slice from './slice/declared.ts';
 import * as team from './team/declared.ts';
 import * as template from './template/declared.ts';
 import * as usage from './usage/declared.ts';
+import * as webhook from './webhook/declared.ts';
 
 const NOUNS = [
   keys,
@@ -51,6 +52,7 @@ const NOUNS = [
   incident,
   ban,
   recovery,
+  webhook,
   drill,
   request,
   config,
