@@ -24,7 +24,7 @@ export type SignerParts = {
   decisions: DecisionsHere;
   /** The image for new hardware, by what is on this machine's disk; null: there is none. */
   newest(rules: Rules): Promise<string | null>;
-  /** Facts of a published image; null: there is none of that version. */
+  /** Facts of a published image; null: no image has that version. */
   facts(version: string): Promise<{ sha256: string; size: number } | null>;
   bundles(): Promise<ServiceGrounds['released']>;
   limits: SignerLimits;
