@@ -1,15 +1,22 @@
 /**
  * Orders: what a node is told to be, as signed data. Whoever carries an order (SSH, HTTPS, a stolen queue) can delay
  * it and nothing else. The node verifies it by itself, with the public keys inside its measured image.
- *
- * The signature covers the payload's bytes as they are sent, so there is no canonical form to disagree about. It is
- * Ed25519 (RFC 8032) over a prefix that no other signature of the fleet begins with.
  */
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
 import { versionSchema } from '../formats/version.ts';
+import {
+  base64Characters,
+  type Envelope,
+  type EnvelopeKind,
+  envelopeOf,
+  issueOf,
+  type OrderPublicKeys,
+  openEnvelope,
+  payloadJson,
+} from './envelope.ts';
 import { RESERVATION_LIMITS, reservationSchema } from './reservation.ts';
 import { BUNDLE_LIMITS } from './service/bundle.ts';
 import { distinct } from './service/manifest.ts';
@@ -19,13 +26,11 @@ export const ORDER_FORMAT = 1;
 
 /** Bytes of the payload. */
 const PAYLOAD = 32 * 1024;
-/** Characters of its base64. */
-const PAYLOAD_TEXT = Math.ceil(PAYLOAD / 3) * 4;
 
 export const ORDER_LIMITS = {
   payloadBytes: PAYLOAD,
   /** Characters of an envelope as JSON: the payload in base64, key id, signature, names of fields. */
-  envelopeCharacters: PAYLOAD_TEXT + 256,
+  envelopeCharacters: base64Characters(PAYLOAD) + 256,
   /** Milliseconds by which the signer's clock may be ahead of the node's. */
   skew: 300_000,
   /** Milliseconds that an order may live at the most: a node that was away longer must be given a new one. */
@@ -36,7 +41,6 @@ export const ORDER_LIMITS = {
   disks: 16,
 } as const;
 
-/** Ends in a NUL, which JSON never holds: no payload can be read as part of the prefix. */
 const DOMAIN = Buffer.from('bootwave order v1\0', 'utf8');
 
 const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
@@ -154,18 +158,8 @@ export const orderSchema = fields.check(
   }),
 );
 
-const envelopeSchema = z.strictObject({
-  /** Base64 of the JSON text's bytes. */
-  payload: z.string().check(z.maxLength(PAYLOAD_TEXT)),
-  /** SHA-256 of the signer's SubjectPublicKeyInfo, hex. */
-  keyId: digest,
-  /** Base64 of the 64 bytes. */
-  signature: z.string().check(z.maxLength(88)),
-});
-export type OrderEnvelope = z.infer<typeof envelopeSchema>;
-
-/** By key id; more than one while the fleet changes its key. */
-export type OrderPublicKeys = ReadonlyMap<string, KeyObject>;
+export type OrderEnvelope = Envelope;
+export type { OrderPublicKeys };
 
 export const ORDER_CODES = [
   'ORDER_OVERSIZED',
@@ -230,17 +224,19 @@ export const orderDigest = (payload: Buffer): string => createHash('sha256').upd
 export const signedBytes = (payload: Buffer): Buffer => Buffer.concat([DOMAIN, payload]);
 
 /** @param signature of `signedBytes(payload)` by the key of that id */
-export function orderEnvelope(payload: Buffer, keyId: string, signature: Buffer): OrderEnvelope {
-  return { payload: payload.toString('base64'), keyId, signature: signature.toString('base64') };
-}
+export const orderEnvelope: typeof envelopeOf = envelopeOf;
+
+const KIND: EnvelopeKind = {
+  ...{ noun: 'order', domain: DOMAIN, most: PAYLOAD },
+  refusal: (fault, what) => refusal(`ORDER_${fault}`, what),
+};
 
 /**
  * Verifies an order as its node must, before anything of it is believed.
  * @throws BootwaveError with one of `ORDER_CODES`; nothing else is ever thrown, whatever the input is
  */
 export function verifyOrder(envelope: unknown, keys: OrderPublicKeys, context: OrderContext): VerifiedOrder {
-  const { payload, keyId, signature } = openEnvelope(envelope);
-  checkSignature(payload, keyId, signature, keys);
+  const payload = openEnvelope(envelope, keys, KIND);
   const order = parseOrder(payload);
   const digest = orderDigest(payload);
   checkNode(order, context.nodeId);
@@ -271,42 +267,8 @@ export function readOrderKeys(pem: string): OrderPublicKeys {
   return keys;
 }
 
-function openEnvelope(envelope: unknown): { payload: Buffer; keyId: string; signature: Buffer } {
-  const text = (envelope as { payload?: unknown } | null | undefined)?.payload;
-  if (typeof text === 'string' && text.length > PAYLOAD_TEXT)
-    throw refusal('ORDER_OVERSIZED', `the order's payload takes ${text.length} characters of base64`);
-  const parsed = envelopeSchema.safeParse(envelope);
-  if (!parsed.success) throw refusal('ORDER_MALFORMED', `not an order envelope: ${issueOf(parsed.error)}`);
-  return {
-    payload: strictBase64(parsed.data.payload, 'payload'),
-    keyId: parsed.data.keyId,
-    signature: strictBase64(parsed.data.signature, 'signature'),
-  };
-}
-
-/** Buffer skips what is not base64; only the one spelling of the bytes passes here (RFC 4648 3.5). */
-function strictBase64(text: string, field: string): Buffer {
-  const bytes = Buffer.from(text, 'base64');
-  if (bytes.toString('base64') !== text)
-    throw refusal('ORDER_MALFORMED', `the order's ${field} is not base64`);
-  return bytes;
-}
-
-function checkSignature(payload: Buffer, keyId: string, signature: Buffer, keys: OrderPublicKeys): void {
-  const key = keys.get(keyId);
-  if (key === undefined)
-    throw refusal('ORDER_KEY_UNKNOWN', `the order names the key ${keyId}, which this node does not know`);
-  if (signature.length !== 64 || !verify(null, signedBytes(payload), key, signature))
-    throw refusal('ORDER_SIGNATURE', 'the order is not signed by the key that it names');
-}
-
 function parseOrder(payload: Buffer): Order {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
-  } catch {
-    throw refusal('ORDER_MALFORMED', 'the payload of the order is not JSON in UTF-8');
-  }
+  const value = payloadJson(payload, KIND);
   const format = (value as { format?: unknown } | null)?.format;
   if (typeof format === 'number' && format !== ORDER_FORMAT)
     throw refusal(
@@ -364,11 +326,6 @@ function checkEpoch(order: Order, digest: string, last: OrderContext['last']): v
 
 function refusal(code: OrderCode, what: string, next = 'look for it in the audit stream'): BootwaveError {
   return new BootwaveError({ code, what, unchanged: 'the order in force stays in force', next });
-}
-
-function issueOf(error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] }): string {
-  const first = error.issues[0];
-  return first === undefined ? 'unknown' : `${first.path.map(String).join('.') || 'value'}: ${first.message}`;
 }
 
 function iso(at: number): string {

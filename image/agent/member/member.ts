@@ -18,6 +18,7 @@ import { type Machine, servedName } from '../../../protocol/release-target.ts';
 import { bundleTarget, bundleUrlPath } from '../../../protocol/service/name.ts';
 import { NodeConfig } from './config/node-config.ts';
 import { configFile } from './config/record.ts';
+import { Execs } from './execs.ts';
 import { NodeFlows } from './flows/node-flows.ts';
 import type { LinkHandlers } from './link/handlers.ts';
 import { createLinkServer, type LinkLog } from './link/server.ts';
@@ -69,6 +70,8 @@ export type MemberParts = {
   flows(): Promise<string>;
   /** What an instance has written. */
   logs(asked: LogsArgs): Promise<Logs>;
+  /** Socket of root for commands in instances. */
+  execs: string;
   /** The root of the fleet's release metadata that this image contains. */
   releaseRoot: Buffer;
   machine: Machine;
@@ -98,6 +101,7 @@ export class Member {
   readonly #metadata: MetadataMemory;
   readonly #released: ReleasedParts;
   readonly #reading = new Turns();
+  readonly #execs: Execs;
   #vitals: Vitals = UNKNOWN;
   #pcr11: string | null = null;
   #images: string | null = null;
@@ -114,6 +118,7 @@ export class Member {
   constructor(parts: MemberParts) {
     this.#parts = parts;
     this.#waits = { ...WAITS, ...parts.waits };
+    this.#execs = new Execs(parts.execs);
     const self = this;
     const mirrors = (sha256: string) => ({ addresses: this.#mirrors.get(sha256) ?? [] });
     this.#metadata = new MetadataMemory(join(parts.memory, 'releases'));
@@ -338,6 +343,7 @@ export class Member {
           }),
           signal,
         ),
+      ...this.#execs.handlers,
       config: (args) => this.#config.config(args),
       mirrors: ({ files }) => {
         this.#mirrors = new Map(files.map(({ sha256, at }) => [sha256, at]));

@@ -74,6 +74,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     usage: { proc: '/proc', sys: '/sys', state: folder },
     flows: () => Promise.resolve('{"nftables": []}'),
     logs: async () => ({ lines: [], more: false }),
+    execs: '/nowhere',
     releaseRoot: Buffer.alloc(0),
     machine: { architecture: 'x64', firmware: 'uefi', product: '' },
     memory: folder,
