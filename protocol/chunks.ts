@@ -5,7 +5,7 @@
 import { BootwaveError } from '../base/error.ts';
 
 /**
- * `grant`: first of all, to root, as JSON. `in`, `out` and `err` are those of the command; one without bytes ends it. `end`: last of
+ * `grant`: first of all, to root, as JSON; from root without bytes: it is taken. `in`, `out` and `err` are those of the command; an `in` without bytes ends it. `end`: last of
  * all, from root, as JSON (`endSchema`).
  */
 export const STREAMS = ['grant', 'in', 'out', 'err', 'end'] as const;

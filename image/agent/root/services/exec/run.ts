@@ -41,6 +41,7 @@ export async function runGranted(person: Duplex, asker: string, places: ExecPlac
     const envelope = await within(grant, TIMES.grant, 'no grant came');
     const permitted = await permit(envelope, places);
     const { by, instance } = permitted.grant;
+    await send(person, 'grant', Buffer.alloc(0));
     console.error(`bootwave-exec: a command in ${instance}, for ${by}`);
     end = await run(permitted, { person, input, asker }, places);
   } catch (error) {

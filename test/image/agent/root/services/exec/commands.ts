@@ -9,7 +9,12 @@ import { type ExecPlaces, runGranted } from '../../../../../../image/agent/root/
 import type { ExecEnd } from '../../../../../../protocol/agent/exec.ts';
 import { ChunkDecoder, encodeChunks } from '../../../../../../protocol/chunks.ts';
 import { type Grant, makeGrant } from '../../../../../../protocol/grant.ts';
-import { type Order, orderKeyId, type Restraint } from '../../../../../../protocol/order.ts';
+import {
+  type Order,
+  type OrderPublicKeys,
+  orderKeyId,
+  type Restraint,
+} from '../../../../../../protocol/order.ts';
 import { manifestOf } from '../any-manifest.ts';
 import { box } from '../box.ts';
 import { makeBundle, scratch } from '../bundles.ts';
@@ -29,12 +34,17 @@ export async function commands(t: ExecutionContext) {
   const shop = await node.start(SHOP, 7, bundle, manifest);
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const keyId = orderKeyId(publicKey);
-  const world = { services: [SHOP], restraints: [] as Restraint[], now: Date.now() };
+  const world = {
+    ...{ services: [SHOP], restraints: [] as Restraint[], now: Date.now() },
+    /** Whose grants this node takes, and which node it is. */
+    keys: new Map([[keyId, publicKey]]) as OrderPublicKeys,
+    nodeId: NODE,
+  };
   const units = systemd(node.places.units, node.within());
   const places: ExecPlaces = {
     ...{ run: node.places.run, units: node.places.units },
     ...{ used: join(node.folder, 'used'), execs: join(node.folder, 'execs') },
-    heldAgainst: async () => ({ keys: new Map([[keyId, publicKey]]), nodeId: NODE }),
+    heldAgainst: async () => world,
     order: async () =>
       ({
         services: world.services.map((name) => ({ name })),
