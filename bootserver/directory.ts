@@ -2,8 +2,10 @@
  * Everything that a boot server may ask the fleet: in process on one machine, over mutual TLS from a remote site. The
  * boot server decides packets and bytes, the fleet decides who may join.
  */
+
+import type { Enrolment, EnrolmentDecision, TpmClock } from '../protocol/enrolment/enrolment.ts';
 import type { FirmwareFacts } from '../protocol/enrolment/firmware-facts.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat, TpmClock } from '../protocol/enrolment/messages.ts';
+import type { Heartbeat } from '../protocol/enrolment/heartbeat.ts';
 import type { WipeReport } from '../protocol/enrolment/wipe.ts';
 
 /** A machine, identified before it has proved anything. Everything here can be spoofed. */

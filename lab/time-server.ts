@@ -1,6 +1,6 @@
 /**
  * The time of the host for the nodes of a lab: a machine that was saved wakes with the clock that it had, and takes orders
- * from no future (protocol/order.ts). An SNTP server in its simplest form (RFC 4330, section 6).
+ * from no future (protocol/order-envelope.ts). An SNTP server in its simplest form (RFC 4330, section 6).
  */
 import { createSocket } from 'node:dgram';
 

@@ -4,13 +4,8 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import { sha256 } from '../../formats/digest.ts';
 import { makeCredential } from '../../formats/tpm/credential.ts';
 import { checkEkCertificate, type EkVerdict } from '../../keys/ek-certificate.ts';
-import type {
-  EnrolmentDecision,
-  KeysReply,
-  KeysRequest,
-  ProofRequest,
-  StatusReply,
-} from '../../protocol/enrolment/messages.ts';
+import type { EnrolmentDecision } from '../../protocol/enrolment/enrolment.ts';
+import type { KeysReply, KeysRequest, ProofRequest, StatusReply } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { Certifier } from './certifier.ts';
 import type { SecureBootKeys } from './firmware-log.ts';

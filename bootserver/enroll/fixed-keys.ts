@@ -6,7 +6,8 @@ import {
   parseTpmPublic,
   type TpmPublic,
 } from '../../formats/tpm/public.ts';
-import type { Inventory, KeysRequest, Running } from '../../protocol/enrolment/messages.ts';
+import type { Inventory, Running } from '../../protocol/enrolment/inventory.ts';
+import type { KeysRequest } from '../../protocol/enrolment/messages.ts';
 import { deviceNodeId, tpmNodeId } from '../../protocol/enrolment/node-id.ts';
 import { enrolmentWords, type Words } from '../../protocol/enrolment/words.ts';
 

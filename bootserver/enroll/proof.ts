@@ -2,9 +2,11 @@ import { timingSafeEqual, verify } from 'node:crypto';
 import { BootwaveError } from '../../base/error.ts';
 import { checkAttestationKey, parseTpmPublic, type TpmPublic } from '../../formats/tpm/public.ts';
 import { verifyQuote } from '../../formats/tpm/quote.ts';
+import type { TpmClock } from '../../protocol/enrolment/enrolment.ts';
 import { extraData } from '../../protocol/enrolment/extra-data.ts';
 import type { FirmwareFacts } from '../../protocol/enrolment/firmware-facts.ts';
-import { type ProofRequest, QUOTED_PCRS, type TpmClock } from '../../protocol/enrolment/messages.ts';
+import type { ProofRequest } from '../../protocol/enrolment/messages.ts';
+import { QUOTED_PCRS } from '../../protocol/enrolment/quote.ts';
 import { firmwareFacts, type SecureBootKeys } from './firmware-log.ts';
 import type { FixedKeys } from './fixed-keys.ts';
 

@@ -2,7 +2,7 @@ import type * as z from 'zod/mini';
 import { BootwaveError } from '../../base/error.ts';
 import { sha256 } from '../../formats/digest.ts';
 import { reattestData } from '../../protocol/enrolment/extra-data.ts';
-import type { attestRequest } from '../../protocol/enrolment/messages.ts';
+import type { attestRequest } from '../../protocol/enrolment/heartbeat.ts';
 import type { NodeDirectory, Verdict } from '../directory.ts';
 import type { ClientIdentity } from './client-certificate.ts';
 import { withSubject } from './dialogue.ts';

@@ -1,28 +1,23 @@
 import { type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import type { Server } from 'node:https';
 import type { AddressInfo, ListenOptions } from 'node:net';
-import type { TLSSocket } from 'node:tls';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
-import type * as z from 'zod/mini';
+import Fastify, { type FastifyInstance } from 'fastify';
 import { defined } from '../../base/defined.ts';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sha256 } from '../../formats/digest.ts';
 import type { Authority } from '../../keys/authority.ts';
+import { attestRequest, heartbeatSchema, nonceRequest } from '../../protocol/enrolment/heartbeat.ts';
 import {
-  attestRequest,
-  heartbeatSchema,
   keysRequest,
   LIMITS,
-  nonceRequest,
   PATHS,
   proofRequest,
   startRequest,
   statusRequest,
-  timeRequest,
 } from '../../protocol/enrolment/messages.ts';
 import { secretsNonceRequest, secretsQuestion } from '../../protocol/enrolment/secrets.ts';
-import { signTime } from '../../protocol/enrolment/server-time.ts';
+import { signTime, timeRequest } from '../../protocol/enrolment/server-time.ts';
 import { WIPE_LIMITS, wipedRequest, wipeNonceRequest } from '../../protocol/enrolment/wipe.ts';
 import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';
@@ -30,10 +25,11 @@ import { QuietLog } from '../quiet-log.ts';
 import { type BanList, NOBODY_BANNED, refuseBanned } from './bans.ts';
 import { Certifier } from './certifier.ts';
 import { clientIdentity } from './client-certificate.ts';
-import { asBootwaveError, EnrolmentDialogue } from './dialogue.ts';
+import { EnrolmentDialogue } from './dialogue.ts';
+import { answerErrors } from './error-reply.ts';
 import { NO_KEYS, type SecureBootKeys } from './firmware-log.ts';
 import { notCurrent, Reattest } from './reattest.ts';
-import { RefusalGate } from './refusals.ts';
+import { addressOf, body, peerOf } from './request.ts';
 import { NO_SECRETS, SecretsDialogue, type SecretsOfFleet } from './secrets.ts';
 import { Sessions } from './sessions.ts';
 import { type NodesTrust, trustOf } from './trust.ts';
@@ -81,50 +77,8 @@ export type EnrolmentServer = {
   present(serverKey: KeyObject, serverChainPem: string): void;
 };
 
-/** HTTP status by code; every code not listed is the client's fault, 400. */
-const STATUS: Record<string, number> = {
-  BODY_TOO_LARGE: 413,
-  NOT_FOUND: 404,
-  SESSION_UNKNOWN: 404,
-  SESSION_OUT_OF_TURN: 409,
-  NONCE_SPENT: 409,
-  PROOF_LATE: 409,
-  ENROL_IN_USE: 409,
-  ENROL_TOO_OFTEN: 503,
-  SERVER_FAULT: 500,
-  DIRECTORY_UNAVAILABLE: 503,
-  SECRETS_TOO_OFTEN: 503,
-  SECRETS_KEY: 503,
-  SECRETS_FILE: 503,
-  SIGNER_UNREACHABLE: 503,
-  SECRETS_UNSET: 404,
-  SECRETS_NONE: 404,
-  WIPE_OTHER: 409,
-  CERTIFICATE_MISSING: 401,
-  CERTIFICATE_FOREIGN: 403,
-  CERTIFICATE_CA_REVOKED: 403,
-  CERTIFICATE_EXPIRED: 403,
-  CERTIFICATE_USAGE: 403,
-  CERTIFICATE_NOT_CURRENT: 403,
-  CERTIFICATE_BANNED: 403,
-};
-
 /** Seconds: 10,000 nodes that renew at once are then 83 a second. */
 const RENEW_WITHIN = 120;
-
-/** Codes that are no attack and would only fill the audit stream. */
-const NOT_AUDITED = new Set([
-  ...['SESSION_UNKNOWN', 'ENROL_TOO_OFTEN', 'SERVER_FAULT', 'DIRECTORY_UNAVAILABLE'],
-  // Asked again and again until somebody sets them.
-  ...[
-    'SECRETS_TOO_OFTEN',
-    'SECRETS_UNSET',
-    'SECRETS_NONE',
-    'SECRETS_KEY',
-    'SECRETS_FILE',
-    'SIGNER_UNREACHABLE',
-  ],
-]);
 
 /**
  * The HTTPS door for nodes, TLS 1.3 only. A client certificate is asked for and judged per route: machines that
@@ -136,7 +90,6 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   const log = new QuietLog(options.log, now);
   const secureBootKeys = options.secureBootKeys ?? (async () => NO_KEYS);
   const trust = trustOf(options.nodesAuthority);
-  const gate = new RefusalGate();
   const sessions = new Sessions({ now, random: randomBytes });
   const dialogue = new EnrolmentDialogue({
     sessions,
@@ -174,27 +127,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     forceCloseConnections: true,
   });
 
-  app.setErrorHandler<FastifyError>(async (raw, request, reply) => {
-    const error = coded(raw);
-    const from = addressOf(request);
-    const status = STATUS[error.code] ?? 400;
-    const id = raw instanceof BootwaveError ? raw.subject : undefined;
-    if (status === 500) log.error(error.code, { from, err: raw }, 'enrolment request failed');
-    else log.info(error.code, { from, path: request.url, ...(id && { id }) }, error.what);
-    if (!NOT_AUDITED.has(error.code) && gate.pass(error.code, from, now())) {
-      const event = { code: error.code, what: error.what, from, ...(id === undefined ? {} : { id }) };
-      await directory
-        .refused(event)
-        .catch((cause) =>
-          log.warn('REFUSAL_NOT_AUDITED', { from, cause: messageOf(cause) }, 'refusal not audited'),
-        );
-    }
-    const { code, what, next } = error;
-    return reply.status(status).send({ error: { code, what, ...(next === undefined ? {} : { next }) } });
-  });
-  app.setNotFoundHandler(() => {
-    throw new BootwaveError({ code: 'NOT_FOUND', what: 'there is no such page' });
-  });
+  answerErrors(app, { directory, log, now });
 
   app.post(PATHS.start, async (request) => {
     body(startRequest, request);
@@ -286,54 +219,4 @@ function listen(server: Server, where: EnrolmentOptions['listen']): Promise<void
       resolve();
     });
   });
-}
-
-/** Only a certificate that also chains to our root counts as shown. */
-function peerOf(request: FastifyRequest): X509Certificate | undefined {
-  const socket = request.raw.socket as TLSSocket;
-  const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined || socket.authorized) return certificate;
-  // OpenSSL's error for a certificate whose dates are checked below, where the error code is clearer.
-  if (String(socket.authorizationError) === 'CERT_HAS_EXPIRED') return certificate;
-  throw new BootwaveError({
-    code: 'CERTIFICATE_FOREIGN',
-    what: `the client certificate does not hold (${String(socket.authorizationError)})`,
-    next: 'enrol again',
-  });
-}
-
-function addressOf(request: FastifyRequest): string {
-  return request.ip.replace(/^::ffff:/, '');
-}
-
-function body<S extends z.ZodMiniType>(schema: S, request: FastifyRequest): z.output<S> {
-  const result = schema.safeParse(request.body);
-  if (result.success) return result.data;
-  // A path may hold keys that the sender made up, and this sentence is printed on an operator's terminal.
-  const where = result.error.issues
-    .map((issue) => issue.path.join('.').replace(/[^\w.-]/g, '?') || '(whole)')
-    .slice(0, 5);
-  throw new BootwaveError({
-    code: 'BODY_INVALID',
-    what: `the request does not fit the protocol at: ${where.join(', ').slice(0, 200)}`,
-    unchanged: 'nothing was changed',
-  });
-}
-
-/** Fastify's own refusals happen before a route runs; they get codes of ours. */
-function coded(error: FastifyError): BootwaveError {
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new BootwaveError({
-      code: 'BODY_TOO_LARGE',
-      what: `a body may have ${LIMITS.shortBytes} bytes at most, ${LIMITS.bodyBytes} with an inventory, ${LIMITS.evidenceBytes} with an event log`,
-    });
-  }
-  if (!(error instanceof BootwaveError) && error.statusCode !== undefined && error.statusCode < 500) {
-    return new BootwaveError({
-      code: 'BODY_MALFORMED',
-      what: 'the request is not JSON',
-      unchanged: 'nothing was changed',
-    });
-  }
-  return asBootwaveError(error);
 }

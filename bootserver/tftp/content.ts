@@ -98,7 +98,7 @@ async function readWhole({ handle, size }: Loader): Promise<Buffer> {
 }
 
 /** RFC 764 as RFC 1350 names it: a line ends with CR LF, and a CR that ends no line is followed by NUL. */
-export function netascii(bytes: Uint8Array): Buffer {
+function netascii(bytes: Uint8Array): Buffer {
   const [LF, CR] = [10, 13];
   let extra = 0;
   for (const byte of bytes) if (byte === LF || byte === CR) extra += 1;

@@ -1,12 +1,8 @@
 /** A rollout under way as people watch it: a bar for each wave, what happened last below. */
 
+import { STEP_STATES, type StepState } from '../../orchestrator/rollout/node-step.ts';
 import type { Target } from '../../orchestrator/rollout/place.ts';
-import {
-  type RolloutRecord,
-  STEP_STATES,
-  type StepState,
-  type WaveRecord,
-} from '../../orchestrator/rollout/record.ts';
+import type { RolloutRecord, WaveRecord } from '../../orchestrator/rollout/record.ts';
 import type { RolloutEvent } from '../../orchestrator/rollout/run/history.ts';
 import type { Link, Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { shownVersion } from '../../orchestrator/rollout/services.ts';

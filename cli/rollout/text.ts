@@ -1,14 +1,9 @@
 import type { Suspected } from '../../orchestrator/operations/rollout/suspects.ts';
+import { type NodeStep, STEP_STATES } from '../../orchestrator/rollout/node-step.ts';
 import { targetOf } from '../../orchestrator/rollout/place.ts';
 import type { Plan } from '../../orchestrator/rollout/plan.ts';
 import { planHash } from '../../orchestrator/rollout/plan-hash.ts';
-import {
-  type NodeStep,
-  type RolloutRecord,
-  type RolloutSetup,
-  STEP_STATES,
-  type WaveRecord,
-} from '../../orchestrator/rollout/record.ts';
+import type { RolloutRecord, RolloutSetup, WaveRecord } from '../../orchestrator/rollout/record.ts';
 import type { RolloutSummary } from '../../orchestrator/rollout/run/list.ts';
 import type { Progress } from '../../orchestrator/rollout/run/stored.ts';
 import { shownVersion } from '../../orchestrator/rollout/services.ts';

@@ -17,23 +17,22 @@ const speed = (bytes: number): string => `${amount(bytes)}/s`;
 const orUnknown = <T>(value: T | null, text: (value: T) => string): string =>
   value === null ? UNKNOWN : text(value);
 
-export const disk = (rates: NodeTop['disk']): [string, string] => [
+const disk = (rates: NodeTop['disk']): [string, string] => [
   orUnknown(rates, ({ read }) => speed(read)),
   orUnknown(rates, ({ written }) => speed(written)),
 ];
-export const network = (rates: NodeTop['network']): [string, string] => [
+const network = (rates: NodeTop['network']): [string, string] => [
   orUnknown(rates, ({ received }) => speed(received)),
   orUnknown(rates, ({ sent }) => speed(sent)),
 ];
 /** Of all processors of a node. */
-export const share = (cpu: number | null, processors: number | null): string =>
+const share = (cpu: number | null, processors: number | null): string =>
   cpu === null || processors === null
     ? UNKNOWN
     : `${((100 * cpu) / processors).toFixed(0)} % of ${processors}`;
 /** Of one processor, as a manifest's limit. */
-export const processor = (cpu: number | null): string =>
-  orUnknown(cpu, (busy) => `${(100 * busy).toFixed(1)} %`);
-export const memory = (both: NodeTop['memory']): string =>
+const processor = (cpu: number | null): string => orUnknown(cpu, (busy) => `${(100 * busy).toFixed(1)} %`);
+const memory = (both: NodeTop['memory']): string =>
   orUnknown(both, ({ used, total }) => `${amount(used)} of ${amount(total)}`);
 
 const SPEEDS = ['READS', 'WRITES', 'RECEIVES', 'SENDS'];

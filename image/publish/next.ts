@@ -123,7 +123,7 @@ function teamsOf(
   });
 }
 
-export function isSigned(root: Root, role: ReleaseRole, metadata: Signable): boolean {
+function isSigned(root: Root, role: ReleaseRole, metadata: Signable): boolean {
   try {
     new Metadata(root).verifyDelegate(role as MetadataKind, metadata as never);
     return true;

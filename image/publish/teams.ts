@@ -34,7 +34,7 @@ export type ShownTeam = {
 };
 
 /** Teams at once: each is a line in every snapshot. */
-export const MOST_TEAMS = 64;
+const MOST_TEAMS = 64;
 
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 /** Two levels at least: an image's path has no folder, so no team ever releases an image. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'is no SHA-256');
 
 /** Image spec, "OCI Content Descriptors". */
-export const descriptorSchema = z.object({
+const descriptorSchema = z.object({
   mediaType: z.string().max(256),
   digest,
   size: z.int().min(0),

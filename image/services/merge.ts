@@ -9,7 +9,7 @@ import { architectureOf, type ImageConfig } from './documents.ts';
 import { refused } from './failure.ts';
 
 /** Bytes of it as people write it, and as it stands in the release metadata, whose size is limited for all. */
-export const MANIFEST_BYTES = { written: 64 * 1024, released: 16 * 1024 } as const;
+const MANIFEST_BYTES = { written: 64 * 1024, released: 16 * 1024 } as const;
 
 export type Written = Readonly<Record<string, unknown>>;
 

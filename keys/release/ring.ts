@@ -10,7 +10,7 @@ import type { ReleaseRole } from './roles.ts';
 import { roleKeys } from './root.ts';
 
 /** On removable storage the keys lie in a folder of this name. */
-export const MEDIUM_FOLDER = 'bootwave-release';
+const MEDIUM_FOLDER = 'bootwave-release';
 
 export const mediumFolder = (directory: string): string => join(directory, MEDIUM_FOLDER);
 

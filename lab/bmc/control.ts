@@ -22,7 +22,7 @@ export async function serveBoards(path: string, boards: ReadonlyMap<string, Boar
 }
 
 /** `get power boot`, or `set power 1 boot pxe`. */
-export async function control(board: Board, [verb, ...words]: readonly string[]): Promise<string> {
+async function control(board: Board, [verb, ...words]: readonly string[]): Promise<string> {
   if (verb === 'get') {
     const lines = words.map(async (word) => {
       if (word === 'power') return `power:${(await board.isOn()) ? 1 : 0}\n`;

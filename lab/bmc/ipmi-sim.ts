@@ -46,7 +46,7 @@ exec curl --silent --max-time 3 --unix-socket "$socket" --data "$*" "http://bmc/
 `;
 
 /** Pure. */
-export function lanConfiguration(
+function lanConfiguration(
   { address, port, user, password, uuid, control, name, serial }: Omit<SimOptions, 'folder'>,
   script: string,
 ): string {

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import type { IssuedCertificate } from '../../bootserver/directory.ts';
 import type { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
-import type { Enrolment, Heartbeat } from '../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../protocol/enrolment/enrolment.ts';
+import type { Heartbeat } from '../../protocol/enrolment/heartbeat.ts';
 import type { SimNode } from './node.ts';
 
 export type SimHttps = {

@@ -9,7 +9,7 @@ import { FleetDirectory } from '../../orchestrator/fleet/directory.ts';
 import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { NO_IMAGE_RULES } from '../../orchestrator/fleet/image-rules.ts';
 import { take } from '../../orchestrator/fleet/outcome.ts';
-import type { OrderPublicKeys } from '../../protocol/order.ts';
+import type { OrderPublicKeys } from '../../protocol/order-envelope.ts';
 import { enrolSim, type SimHttps, simAddress, simId } from './enrolment.ts';
 import { type Faults, noFaults } from './fault.ts';
 import { startSimHttps } from './https.ts';

@@ -11,7 +11,8 @@ import type { IssuedCertificate, NodeDirectory } from '../../bootserver/director
 import { startEnrolment } from '../../bootserver/enroll/server.ts';
 import { BootServer, type Credentials } from '../../image/agent/member/boot-server.ts';
 import { loadAuthority, rootPem, spkiOf } from '../../keys/authority.ts';
-import { heartbeatReply, NODE_URI, PATHS, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
+import { heartbeatReply } from '../../protocol/enrolment/heartbeat.ts';
+import { NODE_URI, PATHS, SERVER_NAME } from '../../protocol/enrolment/messages.ts';
 import { heartbeatOf, type SimHttps, simAddress } from './enrolment.ts';
 import type { SimNode } from './node.ts';
 

@@ -1,7 +1,6 @@
 /** One simulated node: its disk, its boots, its orders, its word about all of these. The wire is in ssh.ts. */
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BootwaveError } from '../../base/error.ts';
 import type { NodeConfig } from '../../image/agent/member/config/node-config.ts';
 import type { LinkHandlers } from '../../image/agent/member/link/handlers.ts';
 import { type HostKey, makeHostKey } from '../../image/agent/root/host-key.ts';
@@ -12,13 +11,14 @@ import {
   type ResultOf,
   type Status,
 } from '../../protocol/link/messages.ts';
-import { type Order, type OrderPublicKeys, verifyOrder } from '../../protocol/order.ts';
+import type { Order } from '../../protocol/order.ts';
+import { type OrderPublicKeys, verifyOrder } from '../../protocol/order-envelope.ts';
 import type { Reservation } from '../../protocol/reservation.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
 import { SimFlows } from './flows.ts';
+import { refusal, SimRelease } from './release.ts';
 import { SimServices } from './services.ts';
-import { Cut } from './ssh.ts';
 import { simUsage } from './usage.ts';
 
 /** Milliseconds. */
@@ -66,9 +66,7 @@ export class SimNode {
   up = false;
   healthy = true;
   readonly #options: SimNodeOptions;
-  /** The ESP. Survives restarts, as orders and refusals do. */
-  readonly #disk = new Map<string, 'good' | 'trying' | 'half'>();
-  readonly #refused = new Map<string, { reason: string; attempts: number; at: number }>();
+  readonly #release: SimRelease;
   #config: NodeConfig;
   /** Version of the configuration in force. */
   configVersion: string | null = null;
@@ -76,9 +74,7 @@ export class SimNode {
   /** Of the order in force: what it would give to services of slices. */
   reservations: readonly Reservation[] = [];
   readonly #flows = new SimFlows();
-  #lastGood: string;
   #order: { order: Order; digest: string } | null = null;
-  #staging: Promise<void> | null = null;
   #state: Status['state'] = 'idle';
   #gone = false;
   /** Milliseconds (monotonic). */
@@ -90,8 +86,15 @@ export class SimNode {
     this.number = options.number;
     this.running = options.version;
     this.hostKey = options.hostKey ?? makeHostKey();
-    this.#lastGood = options.version;
-    this.#disk.set(options.version, 'good');
+    this.#release = new SimRelease(options.version, {
+      ...options.times,
+      order: () => this.#order?.order ?? null,
+      running: () => this.running,
+      fault: (version) => this.#fault(version),
+      wait: (ms) => this.#wait(ms),
+      wrote: (version) => void this.deeds.push({ what: 'wrote', version, epoch: this.epoch }),
+      vanish: () => this.vanish(),
+    });
     this.#config = this.#makeConfig();
     this.services = this.#makeServices();
   }
@@ -124,7 +127,7 @@ export class SimNode {
 
   /** The image that must never be overwritten. */
   get lastGood(): string {
-    return this.#lastGood;
+    return this.#release.lastGood;
   }
 
   get epoch(): number {
@@ -132,8 +135,7 @@ export class SimNode {
   }
 
   has(version: string): boolean {
-    const state = this.#disk.get(version);
-    return state === 'good' || state === 'trying';
+    return this.#release.has(version);
   }
 
   #fault(version = this.running): Fault | null {
@@ -150,7 +152,7 @@ export class SimNode {
     this.deeds.push({ what: 'booted', version, epoch: this.epoch });
     this.services.restart();
     this.up = true;
-    if (this.healthy && this.#disk.get(version) === 'trying' && this.#fault() === null) this.#bless(version);
+    if (this.healthy && this.#release.tries(version) && this.#fault() === null) this.#release.bless(version);
     await this.#options.onUp(this);
     void this.#trouble(this.bootId);
   }
@@ -158,11 +160,6 @@ export class SimNode {
   /** Tells the fleet about this boot once more. */
   announce(): Promise<void> {
     return this.#options.onUp(this);
-  }
-
-  #bless(version: string): void {
-    this.#disk.set(version, 'good');
-    this.#lastGood = version;
   }
 
   /** Cuts the power, now and for good. */
@@ -184,16 +181,11 @@ export class SimNode {
     onDown(this, 'refuse');
     await this.#wait(times.restart * (fault === 'slow' ? 6 : 1));
     if (signal.aborted || this.#gone) return;
-    if (fault === 'panic' && version !== this.#lastGood) {
-      this.#refuse(version, 'panicked before it was up; the boot loader fell back');
-      return this.boot(this.#lastGood);
+    if (fault === 'panic' && version !== this.#release.lastGood) {
+      this.#release.refuse(version, 'panicked before it was up; the boot loader fell back');
+      return this.boot(this.#release.lastGood);
     }
-    return this.boot(this.has(version) ? version : this.#lastGood);
-  }
-
-  #refuse(version: string, reason: string): void {
-    this.#disk.delete(version);
-    this.#refused.set(version, { reason, attempts: 3, at: Date.now() });
+    return this.boot(this.has(version) ? version : this.#release.lastGood);
   }
 
   /** What happens by itself after a boot, for as long as that boot lasts. */
@@ -206,9 +198,9 @@ export class SimNode {
       if (fault === 'flaps') this.healthy = !this.healthy;
       else if (fault === 'reboot-loop') return this.#restart(this.running);
       else if (fault === 'old-image-returns') {
-        this.#refuse(this.running, 'found wanting after a while');
-        return this.#restart(this.#lastGood);
-      } else if (fault === 'slow' && this.#disk.get(this.running) === 'trying') this.#bless(this.running);
+        this.#release.refuse(this.running, 'found wanting after a while');
+        return this.#restart(this.#release.lastGood);
+      } else if (fault === 'slow' && this.#release.tries(this.running)) this.#release.bless(this.running);
       else return;
     }
   }
@@ -229,15 +221,15 @@ export class SimNode {
       }),
       status: () => this.status(),
       order: ({ envelope }) => this.#obey(envelope),
-      stage: () => this.#stage(),
-      activate: () => this.#activate(),
-      cancel: () => ({ cancelled: this.#staging !== null }),
-      mirrors: () => ({}),
-      forgive: () => {
-        const forgiven = this.#order?.order.forgiven ?? [];
-        for (const version of forgiven) this.#refused.delete(version);
-        return { forgiven: [...forgiven] };
+      stage: () => this.#release.stage(),
+      activate: () => {
+        const version = this.#release.activate(this.#state === 'restarting');
+        if (version !== null) void this.#restart(version);
+        return { restarting: version !== null };
       },
+      cancel: () => ({ cancelled: this.#release.isStaging }),
+      mirrors: () => ({}),
+      forgive: () => ({ forgiven: this.#release.forgive() }),
       restart: () => {
         void this.#restart(this.running);
         return { restarting: true };
@@ -289,17 +281,9 @@ export class SimNode {
       mode: 'installed',
       state: this.#state,
       order: order && { epoch: order.order.epoch, digest: order.digest, expires: order.order.expires },
-      slots: [...this.#disk].map(([version, state]) => ({
-        version,
-        file: `bootwave_${version}${state === 'good' ? '' : '+3'}.efi`,
-        state: state === 'good' ? 'good' : 'trying',
-        triesLeft: state === 'good' ? null : 3,
-        triesDone: state === 'good' ? null : 0,
-        booted: version === this.running,
-        reason: '',
-      })),
+      slots: this.#release.slots(),
       staging: null,
-      refused: [...this.#refused].map(([version, entry]) => ({ version, ...entry })),
+      refused: this.#release.refused(),
       health: { healthy: this.healthy, reason: this.healthy ? '' : 'simulated illness' },
       config: this.#config.status(),
       ...(this.#options.services === false
@@ -316,69 +300,14 @@ export class SimNode {
     if (this.#options.services === false && verified.order.services.length > 0)
       throw refusal('ORDER_MALFORMED', 'this image knows no services');
     if (accepted === 'new') {
-      this.services.apply(verified.order.services, verified.order.restraints);
+      const { services, restraints, rescue } = verified.order;
+      this.services.apply(rescue === undefined ? services : [], restraints);
       this.reservations = verified.order.reservations ?? [];
       const version = verified.order.image?.version;
       this.deeds.push({ what: 'ordered', version: version ?? '', epoch: verified.order.epoch });
-      // What is neither wanted nor running nor the way back is not started by any later restart.
-      for (const [file, state] of this.#disk)
-        if (state !== 'good' && file !== version && file !== this.running) this.#disk.delete(file);
+      this.#release.tidy(version);
     }
     this.#order = verified;
     return { epoch: verified.order.epoch, digest: verified.digest, accepted };
   }
-
-  #wanted(): string {
-    const version = this.#order?.order.image?.version;
-    if (version === undefined) throw refusal('SIM_NO_IMAGE', 'the order names no image');
-    const refused = this.#refused.get(version);
-    if (refused !== undefined) throw refusal('SIM_REFUSED', `${version} is refused here: ${refused.reason}`);
-    return version;
-  }
-
-  async #stage() {
-    const version = this.#wanted();
-    const result = { version, file: `bootwave_${version}+3.efi`, already: this.has(version) };
-    if (result.already) return result;
-    const fault = this.#fault(version);
-    this.#staging ??= this.#write(version, fault).finally(() => {
-      this.#staging = null;
-    });
-    await this.#staging;
-    return result;
-  }
-
-  async #write(version: string, fault: Fault | null): Promise<void> {
-    const { times } = this.#options;
-    await this.#wait(times.stage * (fault === 'slow' ? 6 : 1));
-    if (fault === 'vanishes') {
-      this.vanish();
-      throw new Cut('gone');
-    }
-    if (fault === 'half-write' && !this.#disk.has(version)) {
-      this.#disk.set(version, 'half');
-      throw new Cut('in the middle of the file');
-    }
-    if (fault === 'lies-installed') return;
-    this.deeds.push({ what: 'wrote', version, epoch: this.epoch });
-    this.#disk.set(version, 'trying');
-  }
-
-  #activate() {
-    const version = this.#wanted();
-    if (version === this.running || this.#state === 'restarting') return { restarting: false };
-    if (!this.has(version) && this.#fault(version) !== 'lies-installed') {
-      throw refusal('SIM_NOT_STAGED', `${version} is not on the disk`);
-    }
-    // Going back: the newer one must not win at the next restart.
-    if (this.#disk.get(version) === 'good' && this.#disk.get(this.running) !== 'good') {
-      this.#disk.delete(this.running);
-    }
-    void this.#restart(version);
-    return { restarting: true };
-  }
-}
-
-function refusal(code: string, what: string): BootwaveError {
-  return new BootwaveError({ code, what, unchanged: 'nothing was done' });
 }

@@ -5,7 +5,7 @@ import { dataPaths } from '../../base/paths.ts';
 import { watchDecisions } from '../../orchestrator/fleet/decisions/watch.ts';
 import { openFleet } from '../../orchestrator/operators/bans-of.ts';
 import { connect } from '../../orchestrator/redis/connect.ts';
-import { orderKeyId } from '../../protocol/order.ts';
+import { orderKeyId } from '../../protocol/order-envelope.ts';
 import { firstOf, randomFaults } from './fault.ts';
 import { type SimFleet, startSimFleet } from './fleet.ts';
 import type { SimAnswer, SimFacts, SimOrder, SimStart } from './processes.ts';

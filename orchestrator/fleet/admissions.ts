@@ -7,7 +7,7 @@ import type { Logger } from '../../base/log.ts';
 import type { NodeDirectory } from '../../bootserver/directory.ts';
 import type { BanList } from '../../bootserver/enroll/bans.ts';
 import { isOwnMac } from '../../formats/identifiers.ts';
-import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/messages.ts';
+import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/enrolment.ts';
 import { type Attested, isSecure, modelOf } from './attestation.ts';
 import type { Attestations } from './attestations.ts';
 import { barred, KEY_BANNED } from './bans/barred.ts';
@@ -184,7 +184,7 @@ export class Admissions {
       record === null
         ? Promise.all([nodes.count('pending'), nodes.count('pending', this.#parts.site)])
         : [0, 0],
-      member && enrolment.ekDigest === null ? nodes.lastSeenOf(record.id) : null,
+      member && enrolment.ekDigest === null ? this.#parts.fleet.heard.lastSeenOf(record.id) : null,
       asked,
       this.#parts.attestations.judge(record, enrolment, asked),
     ]);

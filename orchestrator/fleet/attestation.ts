@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { loaderPcr12 } from '../../formats/pe/measured-sections.ts';
-import type { Enrolment } from '../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../protocol/enrolment/enrolment.ts';
 import { type KnownFirmware, strangeFirmware, UNTOUCHED } from './firmware/verdict.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { BootwaveError } from '../../base/error.ts';
 import type { Reattestation, ReattestDecision, Verdict } from '../../bootserver/directory.ts';
-import type { Enrolment } from '../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../protocol/enrolment/enrolment.ts';
 import { type Attested, attest, isSecure, type Measured, modelOf, pcr7Of } from './attestation.ts';
 import { banNode } from './bans/act.ts';
 import { isKeptOff } from './decisions/incidents.ts';

@@ -10,7 +10,8 @@ import type {
   Sighting,
 } from '../../bootserver/directory.ts';
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../protocol/enrolment/messages.ts';
+import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/enrolment.ts';
+import type { Heartbeat } from '../../protocol/enrolment/heartbeat.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
 import { Admissions, DIRECTORY_LIMITS, type DirectoryLimits } from './admissions.ts';
 import { Attestations } from './attestations.ts';
@@ -187,7 +188,7 @@ export class FleetDirectory implements NodeDirectory {
       const { healthy, reason, running, hardware = null } = beat;
       // It is heard, whatever Redis says of its certificate.
       this.#saw({ node: id, at, kind: 'beat', bootId: running.bootId, healthy, reason, hardware });
-      const quick = await this.#fleet.nodes.beat(id, serial, beat, at);
+      const quick = await this.#fleet.heard.beat(id, serial, beat, at);
       if (quick === 'same') return true;
       if (quick === 'changed') {
         // The heartbeat counts; its new facts are taken from a later one.

@@ -12,6 +12,7 @@ import { pin, unpin } from './events/pin.ts';
 import { type Expectation, spelled } from './expectation.ts';
 import { ExpectationStore, type NewExpectation, nameTaken } from './expectations.ts';
 import { FirmwareStore } from './firmware/store.ts';
+import { Heard } from './heard.ts';
 import { MachineStore } from './machines.ts';
 import { checkName, unknownNode } from './names.ts';
 import { type Outcome, refuse } from './outcome.ts';
@@ -25,6 +26,7 @@ import { TpmClocks } from './tpm-clock.ts';
 export class Fleet {
   readonly redis: Redis;
   readonly nodes: NodeStore;
+  readonly heard: Heard;
   readonly sites: SiteStore;
   readonly expectations: ExpectationStore;
   readonly machines: MachineStore;
@@ -40,6 +42,7 @@ export class Fleet {
     this.redis = redis;
     this.decisions = new Decisions(redis, sealer);
     this.nodes = new NodeStore(redis, this.decisions);
+    this.heard = new Heard(redis);
     this.sites = new SiteStore(redis, this.decisions);
     this.expectations = new ExpectationStore(redis, this.decisions);
     this.machines = new MachineStore(redis);

@@ -1,9 +1,9 @@
 /** Machines that an incident holds, as one site's boot server meets them: they prove themselves, wipe, and prove that. */
 import { BootwaveError } from '../../base/error.ts';
 import type { Reattestation } from '../../bootserver/directory.ts';
-import type { EnrolmentDecision } from '../../protocol/enrolment/messages.ts';
+import type { EnrolmentDecision } from '../../protocol/enrolment/enrolment.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
-import type { OrderEnvelope } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 import { isSecure } from './attestation.ts';
 import { type Attestations, shownBy } from './attestations.ts';
 import { type Incident, isNewBoot } from './decisions/incidents.ts';

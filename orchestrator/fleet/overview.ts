@@ -94,8 +94,8 @@ export async function overview(
 ): Promise<Overview> {
   const [ids, seen, attested, machines, owned, silent] = await Promise.all([
     fleet.nodes.ids(where),
-    fleet.nodes.lastSeen(),
-    fleet.nodes.lastAttested(),
+    fleet.heard.lastSeen(),
+    fleet.heard.lastAttested(),
     fleet.machines.all(),
     fleet.nodes.ownedMacs(),
     silences(fleet, now, where.site),

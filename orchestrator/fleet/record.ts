@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
-import { inventorySchema } from '../../protocol/enrolment/messages.ts';
+import { inventorySchema } from '../../protocol/enrolment/inventory.ts';
 import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
 

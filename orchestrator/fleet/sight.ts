@@ -1,4 +1,4 @@
-import type { HardwareTold } from '../../protocol/enrolment/messages.ts';
+import type { HardwareTold } from '../../protocol/enrolment/heartbeat.ts';
 
 /**
  * What this server has seen of a node itself, at the moment at which it saw it: proved by the node's TPM, or by a certificate

@@ -35,12 +35,12 @@ export type SweeperOptions = {
 export async function sweep(fleet: Fleet, now: number, heartbeatSeconds: number): Promise<string[]> {
   const seconds = MISSED_BEATS * heartbeatSeconds;
   const limit = now - seconds * 1000;
-  const silent = await fleet.nodes.silentSince(limit, WATCHED);
+  const silent = await fleet.heard.silentSince(limit, WATCHED);
   const marked: string[] = [];
   const mark = async (id: string) => {
     const done = await fleet.nodes.update(id, async (record) => {
       // A heartbeat may have come since; `older` checks again inside the transaction.
-      const seen = await fleet.nodes.lastSeenOf(id);
+      const seen = await fleet.heard.lastSeenOf(id);
       if (record === null || seen === null || seen > limit) return { outcome: { kind: 'same' } };
       return {
         outcome: lost(record, { seconds, at: now }),

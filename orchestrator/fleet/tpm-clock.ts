@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { TpmClock } from '../../protocol/enrolment/messages.ts';
+import type { TpmClock } from '../../protocol/enrolment/enrolment.ts';
 import { KEYS } from './keys.ts';
 import { script } from './script.ts';
 import { isSealing, sealed, unsealed } from './server-seal.ts';

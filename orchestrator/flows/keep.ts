@@ -4,7 +4,7 @@ import { askInRounds, type RoundOptions, SILENCE } from '../usage/rounds.ts';
 import { type Hour, lineOf } from './line.ts';
 import type { FlowStore } from './store.ts';
 
-export const TIMES = { look: 1_000, every: 5 * 60_000, rate: 50 } as const;
+const TIMES = { look: 1_000, every: 5 * 60_000, rate: 50 } as const;
 /** Answers of one node in a turn: what is left comes in the next. */
 const ANSWERS = 16;
 /** Milliseconds. */

@@ -85,7 +85,7 @@ export async function install(installer: Installer, record: NodeRecord): Promise
 /** Nothing else watches a node that vanishes in the middle. */
 export async function lose({ fleet, now = Date.now }: Installer, id: string): Promise<void> {
   await fleet.nodes.update(id, async (record) => {
-    const seen = await fleet.nodes.lastSeenOf(id);
+    const seen = await fleet.heard.lastSeenOf(id);
     if (record?.state !== 'installing' || seen === null || now() - seen < LOST_AFTER)
       return { outcome: { kind: 'same' } };
     const reason = `not heard from for ${LOST_AFTER / 60_000} minutes while it was installed`;

@@ -26,7 +26,7 @@ export async function fleetMetrics(
   if (where.site !== undefined) await fleet.sites.get(where.site);
   const [all, lastSeen, rollouts, services, everySlice] = await Promise.all([
     fleetUsage(fleet, where),
-    fleet.nodes.lastSeen(),
+    fleet.heard.lastSeen(),
     rolloutStates(fleet),
     released(),
     listSlices(fleet),

@@ -1,5 +1,5 @@
 import type { Logger } from '../../base/log.ts';
-import type { OrderEnvelope } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import type { OrderSigner } from './order-signer.ts';

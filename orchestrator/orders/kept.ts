@@ -1,7 +1,8 @@
 /** The configuration and the services of a node in orders that change something else of it. */
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import type { Order, OrderEnvelope, OrderedService } from '../../protocol/order.ts';
+import type { Order, OrderedService } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 import { commit } from '../fleet/commit.ts';
 import { decisionsOf } from '../fleet/decisions/decisions.ts';
 import { type Issued, issuedChange, readIssued } from './issued.ts';

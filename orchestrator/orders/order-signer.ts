@@ -1,4 +1,5 @@
-import type { Order, OrderEnvelope, OrderedService } from '../../protocol/order.ts';
+import type { Order, OrderedService } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 
 /** The orchestrator's view of the signer. */
 export type OrderSigner = {
@@ -32,4 +33,6 @@ export type Standing = {
   isRestrained?: boolean;
   /** The same of what is reserved from now on (fleet/decisions/reservations.ts). */
   isReserved?: boolean;
+  /** The same of the rescue of its incident (fleet/decisions/incidents.ts). */
+  isRescued?: boolean;
 };

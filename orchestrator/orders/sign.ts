@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { BootwaveError } from '../../base/error.ts';
-import { ORDER_LIMITS, type Order, type OrderEnvelope } from '../../protocol/order.ts';
+import { ORDER_LIMITS, type Order } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 import { decisionsOf } from '../fleet/decisions/decisions.ts';
 import { at } from '../fleet/keys.ts';
 import type { OrderSigner, Standing } from './order-signer.ts';

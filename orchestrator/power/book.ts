@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
+import { Joined } from '../../base/joined.ts';
 import { jsonIn } from '../../base/json.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Turns } from '../../base/turns.ts';
@@ -46,6 +47,10 @@ const SUFFIX = '.bmc';
 /** Only the server of a data directory writes its book. */
 const writing = new Turns();
 
+type Pages = { entries: Map<string, Entry>; spoilt: string[] };
+/** Reads under way in this process, by folder and key. */
+const reading = new Map<string, Joined<Pages>>();
+
 export class Book {
   readonly #folder: string;
   readonly #key: string;
@@ -59,7 +64,15 @@ export class Book {
    * All that can be read, and the sites whose file cannot: one spoilt file hides no other site.
    * @throws BootwaveError `AT_REST_KEY`
    */
-  async read(): Promise<{ entries: Map<string, Entry>; spoilt: string[] }> {
+  read(): Promise<Pages> {
+    const where = `${this.#folder}\0${this.#key}`;
+    const reads = reading.get(where) ?? new Joined(() => this.#read());
+    reading.set(where, reads);
+    // Nobody keeps what it reads: passwords stand in it.
+    return reads.ask().finally(() => reading.delete(where));
+  }
+
+  async #read(): Promise<Pages> {
     const entries = new Map<string, Entry>();
     const spoilt: string[] = [];
     const sites = await this.#sites();

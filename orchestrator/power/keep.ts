@@ -46,7 +46,7 @@ function seeActions(keeper: PowerKeeper): Promise<void> {
 }
 
 async function seeOne({ fleet, log, now = Date.now, times }: PowerKeeper, node: string, action: Action) {
-  const [[record], lastSeen] = await Promise.all([fleet.nodes.getMany([node]), fleet.nodes.lastSeenOf(node)]);
+  const [[record], lastSeen] = await Promise.all([fleet.nodes.getMany([node]), fleet.heard.lastSeenOf(node)]);
   const at = now();
   const heard = { bootId: record?.observed.bootId ?? '', lastSeen };
   const clear = judgeSeen(action, heard, at, { ...SEEN_TIMES, ...times });

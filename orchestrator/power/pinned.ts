@@ -1,9 +1,11 @@
 /**
  * HTTPS to a BMC whose certificate a person has pinned: BMCs sign their own. Node's `fetch` cannot look at a certificate before
- * it sends, so the connection is made and judged first, and the credentials go over that one alone. No redirect is followed.
+ * it sends, so each connection is judged before it is used. No redirect is followed.
  */
-import { type IncomingMessage, request } from 'node:http';
+import { Agent, type AgentOptions, type ClientRequestArgs, type IncomingMessage, request } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
+import { BootwaveError } from '../../base/error.ts';
 import { jsonIn } from '../../base/json.ts';
 import { type Access, badAnswer, badLogin, bmcError, brokeOff, LIMITS, silent } from './bmc.ts';
 
@@ -38,8 +40,45 @@ export async function shownPin(
   return pin;
 }
 
+/** Milliseconds after which nobody keeps a BMC's connection that is not used: it has few. */
+const IDLE = 3_000;
+
+/** A connection to one BMC whose certificate was judged before anything is sent over it. Questions take turns on it. */
+export class Line extends Agent {
+  readonly #access: Access;
+
+  constructor(access: Access, options: AgentOptions = { keepAlive: true, maxSockets: 1, timeout: IDLE }) {
+    super(options);
+    this.#access = access;
+  }
+
+  override createConnection(
+    { until }: ClientRequestArgs & { until?: AbortSignal },
+    done: (error: Error | null, socket: Duplex) => void,
+  ): undefined {
+    judged(this.#access, until!).then(
+      (socket) => done(null, socket),
+      (error: Error) => (done as (error: Error) => void)(error),
+    );
+  }
+}
+
+async function judged(access: Access, signal: AbortSignal): Promise<TLSSocket> {
+  const { host, pin } = access;
+  const { socket, pin: shown } = await opened(access, signal);
+  if (shown === pin) return socket;
+  socket.destroy();
+  throw bmcError(
+    'BMC_PIN',
+    `what answers at ${host} shows another certificate than the one that was pinned: ${fingerprintText(shown)}`,
+    "nothing was sent to it; if the BMC got a new certificate, compare it on its own page, then 'bootwave node bmc set'",
+  );
+}
+
 /**
- * One question over a connection of its own. Within `LIMITS.question`, whatever the other side does.
+ * One question. Within `LIMITS.question`, whatever the other side does.
+ * @param line for questions that may be asked twice: a BMC may end a connection in the moment in which it is used again. Left out: over
+ * a connection of its own
  * @throws BootwaveError `BMC_SILENT`, `BMC_PIN`, `BMC_LOGIN`, `BMC_REDIRECT`, `BMC_ANSWER`
  */
 export async function askPinned(
@@ -47,22 +86,17 @@ export async function askPinned(
   question: Question,
   signal: AbortSignal,
   limits: Limits = LIMITS,
+  line?: Line,
 ): Promise<Reply> {
-  const { host, pin, user, password } = access;
+  const { host, user, password } = access;
   const stop = limited(signal, limits.question);
-  const { socket, pin: shown } = await opened(access, stop).catch((error) => {
-    signal.throwIfAborted();
-    throw error;
-  });
+  const basic = Buffer.from(`${user}:${password}`).toString('base64');
+  const asked = {
+    ...{ host, question, authorization: `Basic ${basic}`, signal: stop, most: limits.answer },
+    agent: line ?? new Line(access, {}),
+  };
   try {
-    if (shown !== pin)
-      throw bmcError(
-        'BMC_PIN',
-        `what answers at ${host} shows another certificate than the one that was pinned: ${fingerprintText(shown)}`,
-        "nothing was sent to it; if the BMC got a new certificate, compare it on its own page, then 'bootwave node bmc set'",
-      );
-    const basic = Buffer.from(`${user}:${password}`).toString('base64');
-    const answer = await exchange(socket, host, question, `Basic ${basic}`, stop, limits.answer);
+    const answer = await exchange(asked, line !== undefined);
     if (answer.status === 401 || answer.status === 403) throw badLogin(host);
     if (answer.status >= 300 && answer.status < 400)
       throw bmcError(
@@ -74,8 +108,6 @@ export async function askPinned(
   } catch (error) {
     signal.throwIfAborted();
     throw stop.aborted ? silent(host, error) : error;
-  } finally {
-    socket.destroy();
   }
 }
 
@@ -109,29 +141,38 @@ function opened(
   });
 }
 
-function exchange(
-  socket: TLSSocket,
-  host: string,
-  { method, path, body, etag }: Question,
-  authorization: string,
-  signal: AbortSignal,
-  most: number,
-): Promise<Reply> {
+type Asked = {
+  host: string;
+  question: Question;
+  authorization: string;
+  agent: Line;
+  signal: AbortSignal;
+  most: number;
+};
+
+function exchange(asked: Asked, again: boolean): Promise<Reply> {
+  const { host, question, authorization, agent, signal, most } = asked;
+  const { method, path, body, etag } = question;
   const text = body === undefined ? undefined : JSON.stringify(body);
   return new Promise((resolve, reject) => {
-    // Without an agent: any agent would open a connection of its own, to whoever answers there.
-    const asked = request({
-      ...{ method, path, signal, host, createConnection: () => socket },
+    const options = {
+      ...{ method, path, signal, host, agent },
+      // Its own signal is kept from an agent.
+      until: signal,
       headers: {
-        ...{ host, authorization, accept: 'application/json', 'odata-version': '4.0', connection: 'close' },
+        ...{ host, authorization, accept: 'application/json', 'odata-version': '4.0' },
         ...(text === undefined
           ? {}
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
         ...(etag == null ? {} : { 'if-match': etag }),
       },
+    };
+    const sent = request(options);
+    sent.once('error', (error) => {
+      if (again && sent.reusedSocket && !signal.aborted) exchange(asked, false).then(resolve, reject);
+      else reject(error instanceof BootwaveError ? error : brokeOff(host, error));
     });
-    asked.once('error', (error) => reject(brokeOff(host, error)));
-    asked.once('response', (response) => {
+    sent.once('response', (response) => {
       readWhole(response, host, most).then(
         (whole) =>
           resolve({
@@ -142,7 +183,7 @@ function exchange(
         reject,
       );
     });
-    asked.end(text);
+    sent.end(text);
   });
 }
 

@@ -8,8 +8,8 @@ import { Lanes } from './lanes.ts';
 import { openBmc } from './open.ts';
 
 /** BMCs that one process speaks to at once, and those of one site; each costs a process of `ipmitool` or a connection. */
-const AT_ONCE = 32;
-const OF_A_SITE = 16;
+const AT_ONCE = 96;
+const OF_A_SITE = 64;
 const lanes = new Lanes(AT_ONCE, OF_A_SITE);
 
 /** Milliseconds for all that is asked of a BMC in its turn: an honest one that takes 4 s for each answer gets through a cycle. */

@@ -13,7 +13,7 @@ import {
   refused,
 } from './bmc.ts';
 import { judge, uuidsIn } from './claim.ts';
-import { askPinned, type Question, type Reply } from './pinned.ts';
+import { askPinned, Line, type Question, type Reply } from './pinned.ts';
 import {
   bootOptionSchema,
   collectionSchema,
@@ -37,7 +37,9 @@ const OPTIONS = 32;
 /** @param node the machine that is looked for where a service has several systems */
 export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
   const { host } = access;
-  const ask = (question: Question, until = signal): Promise<Reply> => askPinned(access, question, until);
+  const line = new Line(access);
+  const ask = (question: Question, until = signal): Promise<Reply> =>
+    askPinned(access, question, until, LIMITS, question.method === 'GET' ? line : undefined);
 
   const get = async <T>(
     path: string,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ACTIONS } from './bmc.ts';
 
 /** `waiting`; `seen`; `unmoved`: it goes on as if nothing had happened; `unseen`: nobody knows; `refused`: by the BMC. */
-export const VERDICTS = ['waiting', 'seen', 'unmoved', 'unseen', 'refused'] as const;
+const VERDICTS = ['waiting', 'seen', 'unmoved', 'unseen', 'refused'] as const;
 
 export const actionSchema = z.object({
   id: z.string(),

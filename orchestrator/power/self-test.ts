@@ -14,7 +14,7 @@ import { judge } from './claim.ts';
 import { nodeClaim, reach } from './reach.ts';
 import { type NodeNetwork, WEAKNESSES, weaknesses } from './weak.ts';
 
-export const testSchema = z.object({
+const testSchema = z.object({
   /** Milliseconds since the epoch. */
   at: z.number(),
   /** Milliseconds that it took. */

@@ -74,7 +74,7 @@ async function beginning(
   { id, observed }: NodeRecord,
   { before, ...wanted }: { action: PowerAction; network: boolean; before: Power },
 ): Promise<Action> {
-  const lastSeen = await fleet.nodes.lastSeenOf(id);
+  const lastSeen = await fleet.heard.lastSeenOf(id);
   return {
     ...{ ...wanted, id: randomUUID(), by: by.actor, at: Date.now(), said: null, why: '' },
     before: { bootId: observed.bootId, lastSeen, power: before },

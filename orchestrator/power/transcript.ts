@@ -9,7 +9,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { refusal } from '../../base/error.ts';
 
 /** Bytes of one, and of all that are kept: the oldest make room. */
-export const MOST = { one: 16 * 1024 * 1024, all: 1024 * 1024 * 1024 } as const;
+const MOST = { one: 16 * 1024 * 1024, all: 1024 * 1024 * 1024 } as const;
 
 export type Transcript = {
   name: string;

@@ -140,7 +140,7 @@ export async function readGuard(fleet: Fleet, now: number, heardAt: HeardAt = ()
   const [usage, sites, seen, rules, resumed, minimums] = await Promise.all([
     fleetUsage(fleet),
     fleet.sites.list(),
-    fleet.nodes.lastSeen(),
+    fleet.heard.lastSeen(),
     readRules(fleet),
     RESUMED.list(fleet),
     minimumsOf(fleet),

@@ -2,7 +2,8 @@
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
-import type { OrderEnvelope, OrderedWipe } from '../../protocol/order.ts';
+import type { OrderedWipe } from '../../protocol/order.ts';
+import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
 import type { Incident, IncidentStep } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { Recovery } from '../fleet/held.ts';

@@ -1,6 +1,6 @@
 /** What a node tells of its own hardware, counted so that it can neither flood nor hide what a server has seen of it. Pure. */
 import { CLOCK_OFF } from '../../protocol/agent/machine.ts';
-import type { HardwareErrors, HardwareTold } from '../../protocol/enrolment/messages.ts';
+import type { HardwareErrors, HardwareTold } from '../../protocol/enrolment/heartbeat.ts';
 
 const MINUTE = 60_000;
 /** Errors that come together are one occurrence, milliseconds. */

@@ -89,9 +89,11 @@ async function due(parts: RecoveryParts): Promise<NodeRecord[]> {
   });
 }
 
-async function step(parts: RecoveryParts, record: NodeRecord): Promise<void> {
+async function step(parts: RecoveryParts, { id, name }: NodeRecord): Promise<void> {
   const { fleet, log, now = Date.now } = parts;
-  const { id, name } = record;
+  // It may have waited for its turn: what is wiped must not rest on what was true then.
+  const record = await fleet.nodes.get(id);
+  if (record === null) return;
   const facts = (await factsOf(parts, [record])).get(id)!;
   const by = { actor: RECOVERY, at: facts.now };
   let turned: Turn = STAY;
@@ -162,7 +164,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
   const [bans, free, seen, { policy }, profiles] = await Promise.all([
     fleet.bans(),
     unmoved(fleet.redis, ids),
-    Promise.all(ids.map((id) => fleet.nodes.lastSeenOf(id))),
+    Promise.all(ids.map((id) => fleet.heard.lastSeenOf(id))),
     fleet.sites.get(site),
     Profiles.read(fleet),
   ]);

@@ -4,7 +4,7 @@ import { quietOf, silenceIn, unheardFor, waitsForOthers } from './blame.ts';
 import { tally } from './down.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy, limitsBack, limitsOf } from './limits.ts';
-import type { NodeStep } from './record.ts';
+import type { NodeStep } from './node-step.ts';
 import { defer, startActivate, startRollback, startStage } from './step.ts';
 import { hasOnlyFile } from './taken-down.ts';
 import { openingAt, windowsOf } from './window.ts';

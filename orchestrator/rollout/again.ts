@@ -1,5 +1,6 @@
 /** The spec of a rollout that has ended, for its nodes that did not get there, or for the way back. */
-import type { NodeStep, RolloutSetup } from './record.ts';
+import type { NodeStep } from './node-step.ts';
+import type { RolloutSetup } from './record.ts';
 import { shownVersion, textRead, written } from './services.ts';
 import { USUAL_WAVES } from './spec.ts';
 

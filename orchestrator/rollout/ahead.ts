@@ -9,7 +9,7 @@ import { quietOf } from './blame.ts';
 import { provingWave } from './budget.ts';
 import type { Draft } from './draft.ts';
 import { blockedBy, limitsOf } from './limits.ts';
-import { isAhead, type NodeStep, waitsStaged } from './record.ts';
+import { isAhead, type NodeStep, waitsStaged } from './node-step.ts';
 import { isStaged, startStage, takeFileBack } from './step.ts';
 
 export function stagedAhead(d: Draft): Readonly<NodeStep>[] {

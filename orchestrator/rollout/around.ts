@@ -3,7 +3,8 @@ import { aroundOf, type Counts, type Held, heldBy, NO_OWN, noCounts, type Own, s
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { limitsSpecOf } from './limits.ts';
-import type { NodeStep, RolloutRecord } from './record.ts';
+import type { NodeStep } from './node-step.ts';
+import type { RolloutRecord } from './record.ts';
 import { defer, isStaged } from './step.ts';
 import { isDisrupted } from './taken-down.ts';
 
@@ -53,7 +54,7 @@ export const heldBack = (d: Draft, node: Readonly<NodeStep>): Held | null =>
  * Whether its place would be full without any node of this rollout. Otherwise it only waits for its turn, however many are
  * down there.
  */
-export const heldByOthers = (d: Draft, node: Readonly<NodeStep>): Held | null => heldNow(d, NO_OWN, node);
+const heldByOthers = (d: Draft, node: Readonly<NodeStep>): Held | null => heldNow(d, NO_OWN, node);
 
 export function heldNow({ setup, rollout }: Draft, own: Own, node: Readonly<NodeStep>): Held | null {
   const limits = limitsSpecOf(setup.spec, node.wave);

@@ -4,7 +4,7 @@ import { illnessOf, type Patient } from '../causes/illness.ts';
 import type { Blame } from '../causes/refusal.ts';
 import { afterwards, type Peer, type Silence, silenceOf } from '../causes/silence.ts';
 import type { Draft } from './draft.ts';
-import { isAhead, type NodeStep, type StepState, waitsStaged } from './record.ts';
+import { isAhead, type NodeStep, type StepState, waitsStaged } from './node-step.ts';
 
 /** States in which a node runs what the rollout brings. */
 const CHANGED: readonly StepState[] = ['booted', 'attested', 'baking', 'done', 'failed'];

@@ -1,5 +1,6 @@
 import type { Command, NodeCommand } from './event.ts';
-import { ENDED, type NodeStep, type RolloutSetup } from './record.ts';
+import type { NodeStep } from './node-step.ts';
+import { ENDED, type RolloutSetup } from './record.ts';
 import type { RolloutState } from './state.ts';
 
 /** The version to which the node's current hop leads. */

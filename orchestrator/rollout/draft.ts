@@ -4,17 +4,13 @@ import { oneMore } from './down.ts';
 import { edited } from './edited.ts';
 import type { Command, Note, Step } from './event.ts';
 import { count } from './limits.ts';
+import { DISRUPTED, type NodeStep, type StepState, UNDER_WAY, waitsStaged } from './node-step.ts';
 import {
-  DISRUPTED,
   ENDED,
-  type NodeStep,
   type RolloutRecord,
   type RolloutSetup,
   type RolloutStatus,
-  type StepState,
-  UNDER_WAY,
   type WaveRecord,
-  waitsStaged,
 } from './record.ts';
 import type { RolloutState } from './state.ts';
 import { isDisrupted } from './taken-down.ts';

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { parseServiceVersion, shownName, shownServiceVersion } from '../../protocol/service/name.ts';
 import { emptiedTo, type Retirement, type Retires } from '../fleet/decisions/lives.ts';
 import type { PlanNode } from './node.ts';
-import type { NodeStep } from './record.ts';
+import type { NodeStep } from './node-step.ts';
 import { hindrances, type NeedsOf } from './services.ts';
 
 /**

@@ -22,7 +22,7 @@ import { goOn, noteRest } from './yield.ts';
  * Milliseconds that one input can move rollout time at most, whatever the caller measured: neither a machine that
  * slept nor a wrong clock ends a bake early. Callers tick every few seconds.
  */
-export const MAX_ELAPSED = 60_000;
+const MAX_ELAPSED = 60_000;
 
 /** Leaves `state` as it is. */
 export function advance(state: RolloutState, input: Input): Step {

@@ -1,8 +1,9 @@
 import type { Blame } from '../causes/refusal.ts';
 import type { Counts } from './down.ts';
+import type { NodeStep } from './node-step.ts';
 import type { Target } from './place.ts';
 import type { Place } from './plan.ts';
-import type { Edits, NodeStep, RolloutRecord, WaveRecord } from './record.ts';
+import type { Edits, RolloutRecord, WaveRecord } from './record.ts';
 import type { Instances } from './services.ts';
 
 /** What a node reports about itself, as passed on by the receiving code. */

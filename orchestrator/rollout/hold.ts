@@ -6,7 +6,7 @@ import { type Cause, describe, same } from '../causes/cause.ts';
 import { isOurs } from '../causes/refusal.ts';
 import { quietOf } from './blame.ts';
 import type { Draft } from './draft.ts';
-import { type NodeStep, UNDER_WAY } from './record.ts';
+import { type NodeStep, UNDER_WAY } from './node-step.ts';
 
 /** Call it for every trouble with another cause than the version, as long as it lasts. */
 export function hold(d: Draft, cause: Cause, why = describe(cause)) {

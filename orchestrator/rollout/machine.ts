@@ -5,7 +5,7 @@ import { commandFor, wantedOf } from './command.ts';
 import type { Draft } from './draft.ts';
 import type { NodeEvent } from './event.ts';
 import { weighRefusals } from './hold.ts';
-import { FREE, waitsStaged } from './record.ts';
+import { FREE, waitsStaged } from './node-step.ts';
 import { attested, leaveOut, onReport } from './report.ts';
 import { commandAnew, fail, isStaged, retry } from './step.ts';
 import { comesBack, leaveTo } from './yield.ts';

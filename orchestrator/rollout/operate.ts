@@ -5,7 +5,7 @@ import type { Draft } from './draft.ts';
 import { edited } from './edited.ts';
 import type { OperatorEvent } from './event.ts';
 import { leaveBehind, listenAnew } from './hold.ts';
-import { isAhead } from './record.ts';
+import { isAhead } from './node-step.ts';
 import { keepsFile, takeFileBack } from './step.ts';
 import { gateAt, passGate, pause } from './wave.ts';
 import { standStill, stayPaused } from './yield.ts';

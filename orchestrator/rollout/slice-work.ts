@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { fullServiceVersion, NONE, sliceOf } from '../../protocol/service/name.ts';
 import type { Slice, SliceWork } from '../fleet/decisions/slices.ts';
 import type { PlanNode } from './node.ts';
-import type { NodeStep } from './record.ts';
+import type { NodeStep } from './node-step.ts';
 
 /** Of one word about a slice and one number there is one rollout, whoever looks and however often. @param number from 1 */
 export const workId = ({ name, said, ends }: SliceWork, number: number): string =>

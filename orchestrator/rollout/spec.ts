@@ -12,7 +12,7 @@ import { readWish } from './services.ts';
 export type Refusal = { field: string; reason: string };
 
 /** Characters of a spec's text; a spec that names 10,000 nodes fits. */
-export const MAX_SPEC_TEXT = 1024 * 1024;
+const MAX_SPEC_TEXT = 1024 * 1024;
 
 const instant = z
   .string()
@@ -62,7 +62,7 @@ const version = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._~^-]{0,63}$/, {
   error: 'is not a version: letters, digits and . _ ~ ^ - only, at most 64 characters',
 });
 
-export const specSchema = z
+const specSchema = z
   .strictObject({
     name: z.string().min(1).max(128).default('rollout'),
     /** The image to roll out; or `config`, a node configuration version. One of the two. */

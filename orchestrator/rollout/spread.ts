@@ -1,7 +1,7 @@
 /**
  * FNV-1a over UTF-16 units with a final mix: an order that is the same everywhere and independent of naming schemes.
  */
-export function hashOf(text: string): number {
+function hashOf(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i += 1) {
     hash ^= text.charCodeAt(i);

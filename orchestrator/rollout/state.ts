@@ -2,17 +2,9 @@ import type { Retires } from '../fleet/decisions/lives.ts';
 import type { SliceWork } from '../fleet/decisions/slices.ts';
 import { aroundOf, NOTHING_SEEN, noCounts } from './down.ts';
 import type { Step } from './event.ts';
+import { type NodeStep, STEP_STATES, type StepState, UNDER_WAY } from './node-step.ts';
 import type { Place, Plan } from './plan.ts';
-import {
-  type After,
-  type NodeStep,
-  type RolloutRecord,
-  type RolloutSetup,
-  STEP_STATES,
-  type StepState,
-  UNDER_WAY,
-  type WaveRecord,
-} from './record.ts';
+import type { After, RolloutRecord, RolloutSetup, WaveRecord } from './record.ts';
 
 /** The records of one rollout in memory, with the indexes that make an event cheap. Only `apply` changes it. */
 export type RolloutState = {

@@ -4,7 +4,7 @@ import type { Blame } from '../causes/refusal.ts';
 import { unstaged } from './blame.ts';
 import type { Draft } from './draft.ts';
 import type { Gate } from './gate.ts';
-import type { NodeStep } from './record.ts';
+import type { NodeStep } from './node-step.ts';
 
 export function gatesOf(d: Pick<Draft, 'setup'>, wave: number): readonly Gate[] {
   const { gates, waves } = d.setup.spec;

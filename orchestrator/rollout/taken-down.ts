@@ -1,5 +1,5 @@
 /** Whether a rollout has taken a node down: what it counts against its limits, and shows to the others. */
-import { DISRUPTED, type NodeStep } from './record.ts';
+import { DISRUPTED, type NodeStep } from './node-step.ts';
 
 type Known = Readonly<Pick<NodeStep, 'state' | 'slot' | 'running' | 'lastGood'>>;
 

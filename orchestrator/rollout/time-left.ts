@@ -1,7 +1,8 @@
 /** How long a rollout will still take, by what it has taken so far. Pure. */
 import { edited } from './edited.ts';
 import { limitsOf } from './limits.ts';
-import { type RolloutRecord, type RolloutSetup, UNDER_WAY, type WaveRecord } from './record.ts';
+import { UNDER_WAY } from './node-step.ts';
+import type { RolloutRecord, RolloutSetup, WaveRecord } from './record.ts';
 
 /** What share of its time a node has behind it that was told to start, and one that bakes. */
 const STARTED = 0.2;

@@ -3,7 +3,7 @@ import { goneAfterwards, illnessIn, isOver, quietOf, silenceIn, waitsForOthers }
 import { wantedOf } from './command.ts';
 import type { Draft } from './draft.ts';
 import { hold, isRefusedByMany, isSilence, leave } from './hold.ts';
-import type { NodeStep } from './record.ts';
+import type { NodeStep } from './node-step.ts';
 import { shownVersion } from './services.ts';
 import { defer, fail, retry } from './step.ts';
 

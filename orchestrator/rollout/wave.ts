@@ -8,13 +8,14 @@ import { overspent, provingWave } from './budget.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent } from './event.ts';
 import { isWaveGate, type WaveGate } from './gate.ts';
-import { UNDER_WAY, type WaveRecord } from './record.ts';
+import { UNDER_WAY } from './node-step.ts';
+import type { WaveRecord } from './record.ts';
 import { shownVersion } from './services.ts';
 import { bakeOf, gatesOf, takeFileBack, takeLeftFilesBack } from './step.ts';
 import { letGo } from './yield.ts';
 
 /** Pauses at once; then rolls back, if the policy says so. */
-export function spend(d: Draft, why: string) {
+function spend(d: Draft, why: string) {
   const { rollout } = d;
   rollout.spent = why;
   // What waited for an outage to be over, and would go on by itself, now waits for a person.

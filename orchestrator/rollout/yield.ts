@@ -6,7 +6,7 @@ import { isGoingForward } from './after.ts';
 import type { Draft } from './draft.ts';
 import type { EngineEvent, OperatorEvent } from './event.ts';
 import { listenAnew } from './hold.ts';
-import { type NodeStep, UNDER_WAY } from './record.ts';
+import { type NodeStep, UNDER_WAY } from './node-step.ts';
 import { keepsFile, takeFileBack } from './step.ts';
 
 export function standStill(

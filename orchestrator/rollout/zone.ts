@@ -39,7 +39,7 @@ export function isZone(zone: string): boolean {
 }
 
 /** Milliseconds that the zone's wall clock is ahead of UTC at that instant. */
-export function offsetAt(zone: string, instant: number): number {
+function offsetAt(zone: string, instant: number): number {
   const parts = formatOf(zone).formatToParts(instant);
   const part = (type: Intl.DateTimeFormatPartTypes) =>
     Number(parts.find((candidate) => candidate.type === type)?.value);

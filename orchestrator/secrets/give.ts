@@ -6,13 +6,13 @@ import type { SecretsOfFleet } from '../../bootserver/enroll/secrets.ts';
 import { perMetadata } from '../../image/publish/released.ts';
 import { releasedServices } from '../../image/publish/services.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { ORDER_LIMITS } from '../../protocol/order.ts';
 import {
-  ORDER_LIMITS,
   type OrderPublicKeys,
   readOrderKeys,
   type VerifiedOrder,
   verifyOrder,
-} from '../../protocol/order.ts';
+} from '../../protocol/order-envelope.ts';
 import { serviceOf, shownServiceVersion } from '../../protocol/service/name.ts';
 import { forget } from '../../protocol/service/secrets.ts';
 import type { Fleet } from '../fleet/fleet.ts';

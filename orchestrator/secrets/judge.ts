@@ -1,7 +1,7 @@
 /** Whether a node is given the secrets of a service. Pure; every ground is what people signed or a TPM has just shown. */
 import { BootwaveError } from '../../base/error.ts';
 import type { Verdict } from '../../bootserver/directory.ts';
-import type { VerifiedOrder } from '../../protocol/order.ts';
+import type { VerifiedOrder } from '../../protocol/order-envelope.ts';
 import type { Manifest } from '../../protocol/service/manifest.ts';
 import { shownServiceVersion } from '../../protocol/service/name.ts';
 import type { Bundled } from '../../protocol/service/sealed.ts';

@@ -68,7 +68,7 @@ export function affectedBy(service: ServiceVersion, house: House): Affected {
   };
 }
 
-export function countOf({ name, version }: ServiceVersion, members: Iterable<NodeRuns>): Count {
+function countOf({ name, version }: ServiceVersion, members: Iterable<NodeRuns>): Count {
   const found = countVersions(members).find((one) => one.name === name && one.version === version);
   return { wanted: found?.wanted ?? 0, runs: found?.runs ?? 0, unknown: found?.unknown ?? 0 };
 }

@@ -2,7 +2,7 @@
  * What holds the key that signs orders: a file by default; a PKCS#11 token or a KMS fits behind the same members.
  */
 import { createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { orderKeyId } from '../../protocol/order.ts';
+import { orderKeyId } from '../../protocol/order-envelope.ts';
 import { loadOrderKey } from '../orders/key.ts';
 
 export type OrderKey = {

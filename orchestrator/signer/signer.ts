@@ -1,13 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { makeGrant } from '../../protocol/grant.ts';
+import { type Order, orderSchema, type Rescue } from '../../protocol/order.ts';
 import {
-  type Order,
   type OrderEnvelope,
   orderEnvelope,
-  orderSchema,
   signedBytes,
   verifyOrder,
-} from '../../protocol/order.ts';
+} from '../../protocol/order-envelope.ts';
 import type { Known } from '../operators/people.ts';
 import type { Signed as Asked } from '../operators/request.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
@@ -16,7 +16,7 @@ import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
 import { judgeGrant, wishOf } from './grant.ts';
 import type { GrantSigner } from './grant-for.ts';
-import { decidedFor, judge, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
+import { decidedFor, judge, rescueNow, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
@@ -87,7 +87,7 @@ export class Signer implements OrderSigner, GrantSigner {
     const last = ledger.of(node);
     const seen = shownOrder(shown, node, key, last);
     if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
-    const { epoch, image, floor = null, restraints, reservations } = seen.order;
+    const { epoch, image, floor = null, restraints, reservations, rescue } = seen.order;
     const content = contentOf(seen);
     const { isOld: _, ...moved } = hadOf(last, content?.order ?? null, begunAt);
     const configured = configuredOf(last, content) ?? undefined;
@@ -97,6 +97,7 @@ export class Signer implements OrderSigner, GrantSigner {
       ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
       ...(restraints === undefined ? {} : { restraints }),
       ...(reservations === undefined ? {} : { reservations }),
+      ...(rescue === undefined ? {} : { rescue }),
     });
   }
 
@@ -136,10 +137,12 @@ export class Signer implements OrderSigner, GrantSigner {
     const isReserved =
       JSON.stringify(reserved) ===
       JSON.stringify(decidedFor({ node, services: [...services] }, decided, now()));
+    const rescue = (isNewer ? order!.rescue : last!.rescue) ?? null;
+    const isRescued = isDeepStrictEqual(inTime(rescue, now()), rescueNow({ node }, decided, now()));
     return {
       ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
-      ...{ services, isRestrained, isReserved },
+      ...{ services, isRestrained, isReserved, isRescued },
     };
   }
 }
@@ -147,6 +150,12 @@ export class Signer implements OrderSigner, GrantSigner {
 /** Of an order that only wipes the machine has nothing: it is to have what it had. */
 const contentOf = <S extends { order: Order }>(seen: S | null): S | null =>
   seen?.order.incident === undefined ? seen : null;
+
+/** Access that is over asks for no other order. */
+function inTime(rescue: Rescue | null, now: number): Rescue | null {
+  if (rescue?.access === undefined || rescue.access.until > now) return rescue;
+  return { incident: rescue.incident };
+}
 
 /**
  * An order that this fleet's key has signed for the node, whenever that was; null: it is none, or says nothing that is not

@@ -7,7 +7,10 @@ export type NodeUpkeep = LookOptions & {
   atOnce: number;
   /** The nodes that lack it now. */
   find(): Promise<NodeRecord[]>;
-  /** One step for one node. It may happen twice, and from several orchestrators. */
+  /**
+   * One step for one node. It may happen twice, and from several orchestrators.
+   * @param record of the last look: a node may have waited for its turn since
+   */
   work(record: NodeRecord): Promise<void>;
   /**
    * A step failed.
@@ -40,21 +43,30 @@ export async function keepNodes(options: NodeUpkeep): Promise<void> {
     }
   };
 
+  /** Of the last look: whoever is done makes room for the next one, because the next look may be far. */
+  let waiting: NodeRecord[] = [];
+  const begin = (): void => {
+    while (busy.size < atOnce && !signal.aborted) {
+      const record = waiting.shift();
+      if (record === undefined) return;
+      const { id } = record;
+      if (busy.has(id) || (later.get(id)?.due ?? 0) > performance.now()) continue;
+      tries += 1;
+      tried.set(id, tries);
+      const done = attempt(record).finally(() => {
+        busy.delete(id);
+        begin();
+      });
+      busy.set(id, done);
+    }
+  };
+
   const look = async (): Promise<void> => {
     const found = await find();
     const here = new Set(found.map(({ id }) => id));
     for (const known of [later, tried]) for (const id of known.keys()) if (!here.has(id)) known.delete(id);
-    for (const record of found.sort((a, b) => (tried.get(a.id) ?? 0) - (tried.get(b.id) ?? 0))) {
-      const { id } = record;
-      if (busy.size >= atOnce) break;
-      if (busy.has(id) || (later.get(id)?.due ?? 0) > performance.now()) continue;
-      tries += 1;
-      tried.set(id, tries);
-      busy.set(
-        id,
-        attempt(record).finally(() => busy.delete(id)),
-      );
-    }
+    waiting = found.sort((a, b) => (tried.get(a.id) ?? 0) - (tried.get(b.id) ?? 0));
+    begin();
   };
   await keepLooking(options, look, () => Promise.allSettled(busy.values()));
 }

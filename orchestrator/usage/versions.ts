@@ -46,7 +46,7 @@ const once = (all: readonly ServiceVersion[]): Iterable<ServiceVersion> =>
   new Map(all.map((one) => [fullServiceVersion(bundleOf(one)), bundleOf(one)])).values();
 
 /** In place of a version that nobody has released and nobody is to run: it is a word of nodes. */
-export const OTHER = 'other';
+const OTHER = 'other';
 
 /** With what nodes alone speak of counted together, so that no node makes up versions without end. */
 export function knownVersions(

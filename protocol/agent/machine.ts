@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
-import { type Inventory, timeReply } from '../enrolment/messages.ts';
+import type { Inventory } from '../enrolment/inventory.ts';
 import { type SecretsQuestion, secretsAnswer } from '../enrolment/secrets.ts';
+import { timeReply } from '../enrolment/server-time.ts';
 import { instanceNameSchema } from '../service/name.ts';
 
 /** Milliseconds that a clock may be off before it is set: seconds are the business of NTP. */

@@ -1,5 +1,5 @@
 /** What instances are called in names of systemd's units and of files: root makes them, the agent finds what they use by them. */
-import { inSlice } from '../service/name.ts';
+import { inSlice, sliceOf } from '../service/name.ts';
 
 /** Words of a name have no dot. A third word is its slice. */
 export const instanceId = (name: string): string => name.replace('/', '.').replace('@', '.');
@@ -22,3 +22,12 @@ const SERVICES = 'bootwave-services';
  */
 export const unitSlice = (slice: string | null): string =>
   slice === null ? `${SERVICES}.slice` : `${SERVICES}-${slice.replaceAll('-', '\\x2d')}.slice`;
+
+/** Where systemd puts the processes of an instance, below `/sys/fs/cgroup`. */
+export function instanceCgroup(name: string): string {
+  const own = sliceOf(name);
+  return [
+    ...['bootwave.slice', unitSlice(null), ...(own === null ? [] : [unitSlice(own)])],
+    instanceUnit(instanceId(name)),
+  ].join('/');
+}

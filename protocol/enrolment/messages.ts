@@ -11,9 +11,9 @@
  */
 // The mini build: the agent's bundle is 13 kB instead of 456 kB, which counts at every boot.
 import * as z from 'zod/mini';
-import { EVENT_LOG_LIMITS } from '../../formats/efi/event-log.ts';
-import type { OrderEnvelope } from '../order.ts';
-import type { FirmwareFacts } from './firmware-facts.ts';
+import { base64, hex, line } from './fields.ts';
+import { inventorySchema, runningSchema } from './inventory.ts';
+import { quoteSchema } from './quote.ts';
 
 /** Limits in one place, with units. The server refuses what exceeds them before it parses further. */
 export const LIMITS = {
@@ -58,57 +58,7 @@ export const VENDOR_CLASS = 'bootwave';
 /** In option 43 of that answer: sub-option 1 is the HTTPS base URL of the boot server, UTF-8. */
 export const OPTION43_URL = 1;
 
-export const hex = (bytes: number) => z.string().check(z.regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`)));
-export const base64 = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[A-Za-z0-9+/]*={0,2}$/));
-/** No control characters, and no half of a surrogate pair: JSON can carry one, UTF-8 and Redis cannot. */
-const line = (max: number) => z.string().check(z.maxLength(max), z.regex(/^[^\p{Cc}\p{Cs}]*$/u));
-const count = (max = Number.MAX_SAFE_INTEGER) => z.int().check(z.gte(0), z.lte(max));
-const mac = z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
 const words = z.array(z.string()).check(z.length(4));
-
-export const inventorySchema = z.strictObject({
-  uuid: line(64),
-  manufacturer: line(128),
-  product: line(128),
-  serial: line(128),
-  firmware: z.strictObject({
-    kind: z.enum(['uefi', 'bios']),
-    vendor: line(128),
-    version: line(128),
-    date: line(32),
-  }),
-  secureBoot: z.enum(['on', 'off', 'setup', 'absent']),
-  cpu: z.strictObject({ model: line(128), threads: count(65536) }),
-  /** Bytes. */
-  memory: count(),
-  /** `speed` in Mb/s, null while the link is down. */
-  nics: z
-    .array(z.strictObject({ name: line(32), mac, driver: line(64), speed: z.nullable(z.int()) }))
-    .check(z.maxLength(64)),
-  /** `size` in bytes. */
-  disks: z
-    .array(
-      z.strictObject({
-        name: line(32),
-        size: count(),
-        model: line(128),
-        serial: line(128),
-        rotational: z.boolean(),
-      }),
-    )
-    .check(z.maxLength(512)),
-  tpm: z.nullable(z.strictObject({ manufacturer: line(64), firmware: line(64) })),
-});
-export type Inventory = z.infer<typeof inventorySchema>;
-
-/** What runs: from os-release (`IMAGE_VERSION`) and the kernel. */
-const runningSchema = z.strictObject({
-  version: line(64),
-  kernel: line(128),
-  /** /proc/sys/kernel/random/boot_id: a new one means that the node restarted. */
-  bootId: line(64),
-});
-export type Running = z.infer<typeof runningSchema>;
 
 export const startRequest = z.strictObject({});
 export const startReply = z.strictObject({ session: hex(16), commitment: hex(32) });
@@ -149,20 +99,6 @@ export const keysReply = z.strictObject({
   ),
 });
 export type KeysReply = z.infer<typeof keysReply>;
-
-/** PCRs that every quote covers, SHA-256 bank. 7, 11, 12, 13 are enforced, the rest is policy (the trust issue). */
-export const QUOTED_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13] as const;
-
-export const quoteSchema = z.strictObject({
-  /** TPMS_ATTEST, base64. */
-  attest: base64(4096),
-  /** TPMT_SIGNATURE, base64. */
-  signature: base64(2048),
-  /** PCR index -> SHA-256 value, hex. */
-  pcrs: z.record(z.string().check(z.regex(/^\d{1,2}$/)), hex(32)),
-  /** The firmware's own log of what it measured, base64; null where the kernel has none, absent from older images. */
-  eventLog: z.optional(z.nullable(base64(Math.ceil(EVENT_LOG_LIMITS.bytes / 3) * 4))),
-});
 
 export const proofRequest = z.strictObject({
   session: hex(16),
@@ -219,123 +155,9 @@ export const statusReply = z.discriminatedUnion('state', [
 ]);
 export type StatusReply = z.infer<typeof statusReply>;
 
-/** Errors that the kernel has counted: of memory that were not corrected, of disks and file systems. Null: it counts none. */
-const errorsSchema = z.strictObject({
-  memory: z.nullable(z.int().check(z.gte(0))),
-  disk: z.nullable(z.int().check(z.gte(0))),
-});
-export type HardwareErrors = z.infer<typeof errorsSchema>;
-
-const hardwareTold = z.extend(errorsSchema, {
-  /** Its clock, milliseconds since the epoch. */
-  clock: z.int().check(z.gte(0)),
-});
-export type HardwareTold = z.infer<typeof hardwareTold>;
-
-/** Over mutual TLS. */
-export const heartbeatSchema = z.strictObject({
-  running: runningSchema,
-  /** Seconds since boot. */
-  uptime: z.number().check(z.gte(0)),
-  healthy: z.boolean(),
-  /** Why it is not, else empty. */
-  reason: line(256),
-  /** Sent to a boot server that has asked for it: older ones take no other fields than they know. */
-  hardware: z.optional(hardwareTold),
-});
-export type Heartbeat = z.infer<typeof heartbeatSchema>;
-export const heartbeatReply = z.object({
-  /** Seconds. */
-  interval: z.number(),
-  /** Seconds within which to renew the certificate, at a time of the node's own choice: its CA is on its way out. */
-  renew: z.optional(z.number().check(z.gte(0))),
-  /** Seconds between two attestations; absent: only enrolments attest. */
-  attest: z.optional(z.number()),
-  /** Number of the last change of any secret here; absent: there was none. */
-  secrets: z.optional(z.int().check(z.gte(0))),
-  /** The next heartbeat may tell of the hardware. */
-  hardware: z.optional(z.literal(true)),
-  /** URL below which this boot server has its images, by plain HTTP: what a node fetches, it holds against a signed digest. */
-  images: z.optional(z.string().check(z.maxLength(256), z.regex(/^http:\/\/[0-9A-Za-z.:[\]/-]+$/))),
-});
-
-/** Over mutual TLS, between two enrolments: a nonce, then a quote over it (TPM 2.0 Part 3, 18.4). */
-export const nonceRequest = z.strictObject({});
-export const nonceReply = z.strictObject({ nonce: hex(32) });
-export const attestRequest = z.strictObject({
-  /** TPM2B_PUBLIC of the attestation key that the machine enrolled with, base64. */
-  ak: base64(2048),
-  quote: quoteSchema,
-});
-export const attestReply = z.object({});
-
-/**
- * The server's time, signed by the key of its certificate. A machine whose clock is wrong refuses that certificate
- * because of its dates, so it asks for the time before it judges them, over a connection that proves nothing. Nobody
- * else has that key.
- */
-export const timeRequest = z.strictObject({ nonce: hex(32) });
-export const timeReply = z.strictObject({
-  /** Milliseconds since the epoch. */
-  time: count(),
-  /** ECDSA with SHA-256 (DER) over `timeData`, base64. */
-  signature: base64(512),
-  /** PEM: the server's certificate, then the servers CA. */
-  chain: z.string().check(z.maxLength(16_384)),
-});
-export type TimeReply = z.infer<typeof timeReply>;
-
 export const errorReply = z.strictObject({
   error: z.strictObject({ code: z.string(), what: z.string(), next: z.optional(z.string()) }),
 });
-
-/** TPMS_CLOCK_INFO (TPM 2.0 Part 2, 10.11.1). */
-export type TpmClock = {
-  /** That the TPM was powered; approximate above 2^53. */
-  milliseconds: number;
-  /** TPM Resets and TPM Restarts since the TPM was last cleared. */
-  resets: number;
-  restarts: number;
-  /** Whether no larger clock value was ever shown. */
-  safe: boolean;
-};
-
-/** What the enrolment server hands to the fleet once the proof holds. */
-export type Enrolment = {
-  /** `tpm-<hex SHA-256 of the EK's TPMT_PUBLIC>`; without a TPM `dev-<hex SHA-256 of UUID, serial and MACs>`. */
-  id: string;
-  /** Hex SHA-256 of the EK's TPMT_PUBLIC; null without a TPM. */
-  ekDigest: string | null;
-  /** TPM name of the AK, hex; null without a TPM. The fleet refuses one that differs from the approved one. */
-  akName: string | null;
-  /** SHA-256 of the CSR's SubjectPublicKeyInfo, hex. */
-  spkiDigest: string;
-  hostKey: string;
-  words: readonly [string, string, string, string];
-  inventory: Inventory;
-  running: Running;
-  /** Whether the TPM's maker vouches for the EK, as far as the operator's roots say; null without a TPM. */
-  ekCertificate: { verified: boolean; reason: string } | null;
-  /** PCR values as quoted, null without a TPM. */
-  pcrs: Readonly<Record<string, string>> | null;
-  /** The TPM's own clock as quoted, null without a TPM. */
-  clock: TpmClock | null;
-  /** Number of the nonce that was proved, see `NodeDirectory.numberNonce`. */
-  nonceNumber: number;
-  /** What the replayed event log says of the firmware; null without one. */
-  firmware: FirmwareFacts | null;
-  token: string | null;
-  /** Address it came from. */
-  address: string;
-  at: number;
-};
-
-export type EnrolmentDecision =
-  | { state: 'pending' }
-  | { state: 'approved'; name: string }
-  | { state: 'held'; name: string; reason: string; order: OrderEnvelope | null; restart?: true }
-  /** `restart`: nothing that this boot does can change it. */
-  | { state: 'rejected'; reason: string; restart?: true };
 
 /** The one URI SAN of a node's certificate; the record's id follows. */
 export const NODE_URI = 'spiffe://bootwave/node/';

@@ -1,6 +1,6 @@
 import { digestOf } from '../../formats/digest.ts';
 import type { TpmPublic } from '../../formats/tpm/public.ts';
-import type { Inventory } from './messages.ts';
+import type { Inventory } from './inventory.ts';
 
 /** The record's id follows the TPM: it survives every part of the machine but that one. */
 export function tpmNodeId(ek: TpmPublic): string {

@@ -5,14 +5,15 @@
 import * as z from 'zod/mini';
 import { versionSchema } from '../../formats/version.ts';
 import { instanceNameSchema } from '../service/name.ts';
-import { base64, hex, quoteSchema } from './messages.ts';
+import { base64, hex } from './fields.ts';
+import { quoteSchema } from './quote.ts';
 
 /** X25519. */
 const publicKey = z.string().check(z.regex(/^[A-Za-z0-9+/]{43}=$/));
 const number = z.int().check(z.gte(0));
 
 /** One version of a service, by the bundle that the order names. */
-export const bundledSchema = z.strictObject({
+const bundledSchema = z.strictObject({
   name: instanceNameSchema,
   version: versionSchema,
   sha256: hex(32),

@@ -1,6 +1,23 @@
 import { type KeyObject, sign } from 'node:crypto';
+import * as z from 'zod/mini';
 import { digestOf } from '../../formats/digest.ts';
-import type { TimeReply } from './messages.ts';
+import { base64, count, hex } from './fields.ts';
+
+/**
+ * The server's time, signed by the key of its certificate. A machine whose clock is wrong refuses that certificate
+ * because of its dates, so it asks for the time before it judges them, over a connection that proves nothing. Nobody
+ * else has that key.
+ */
+export const timeRequest = z.strictObject({ nonce: hex(32) });
+export const timeReply = z.strictObject({
+  /** Milliseconds since the epoch. */
+  time: count(),
+  /** ECDSA with SHA-256 (DER) over `timeData`, base64. */
+  signature: base64(512),
+  /** PEM: the server's certificate, then the servers CA. */
+  chain: z.string().check(z.maxLength(16_384)),
+});
+export type TimeReply = z.infer<typeof timeReply>;
 
 /** What a boot server signs when it says what time it is. @param time milliseconds since the epoch */
 export function timeData(nonce: Uint8Array, time: number): Buffer {

@@ -7,7 +7,9 @@ import * as z from 'zod/mini';
 import { BootwaveError } from '../../base/error.ts';
 import { jsonIn } from '../../base/json.ts';
 import { diskNameSchema } from '../order.ts';
-import { base64, hex, nonceReply, quoteSchema } from './messages.ts';
+import { base64, hex } from './fields.ts';
+import { nonceReply } from './heartbeat.ts';
+import { quoteSchema } from './quote.ts';
 
 export const WIPE_LIMITS = {
   /** Characters of a report. */

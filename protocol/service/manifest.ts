@@ -9,7 +9,7 @@ import { serviceNameSchema } from './name.ts';
 import { SECRET_LIMITS, secretNameSchema } from './secrets.ts';
 
 /** The most that any manifest may ask for. A node refuses what is more than it has. */
-export const MANIFEST_LIMITS = {
+const MANIFEST_LIMITS = {
   /** Arguments of the command, and variables. */
   words: 64,
   /** Characters of one of them. */

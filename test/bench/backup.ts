@@ -19,7 +19,7 @@ import { connect } from '../../orchestrator/redis/connect.ts';
 import { redisFiles } from '../../orchestrator/redis/settings.ts';
 import { signerFiles } from '../../orchestrator/signer/files.ts';
 import { Ledger } from '../../orchestrator/signer/ledger.ts';
-import { orderKeyId } from '../../protocol/order.ts';
+import { orderKeyId } from '../../protocol/order-envelope.ts';
 import { keysIn } from '../support/keys.ts';
 import { fill, linesOf, nodeOf } from './decisions/log.ts';
 import { load, median } from './fleet/bed.ts';

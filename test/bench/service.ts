@@ -159,7 +159,13 @@ async function compareBoxes(own: Own, podman: Podman): Promise<void> {
 /** What root and PID 1 of a node do to start a bundle that is in the store, but for dm-verity and limits. */
 class Own {
   readonly #packed: Packed;
-  readonly #places: { run: string; units: string; networks: string; shared: string };
+  readonly #places: {
+    run: string;
+    units: string;
+    networks: string;
+    cgroups: string;
+    shared: string;
+  };
 
   constructor(work: string, packed: Packed) {
     this.#packed = packed;
@@ -167,6 +173,7 @@ class Own {
       run: join(work, 'run'),
       units: join(work, 'units'),
       networks: '/run/netns',
+      cgroups: '/sys/fs/cgroup',
       shared: '/x',
     };
   }

@@ -20,7 +20,7 @@ import { LinkPool } from '../../orchestrator/transport/pool.ts';
 import { fleetUsage } from '../../orchestrator/usage/fleet.ts';
 import { storeUsages } from '../../orchestrator/usage/stored.ts';
 import { topNodes } from '../../orchestrator/usage/top.ts';
-import { orderKeyId } from '../../protocol/order.ts';
+import { orderKeyId } from '../../protocol/order-envelope.ts';
 import { load } from './fleet/bed.ts';
 
 const NODES = Number(process.env.NODES ?? 10_000);

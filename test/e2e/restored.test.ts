@@ -49,7 +49,7 @@ test.serial('its TPM quotes what it has booted, under the key that it enrolled w
   // A server that wants to see it every minute, for as long as this takes.
   await rack.lab.stopBootServer();
   await rack.startServer(['--attest-every', '1']);
-  const attested = () => rack.fleet((fleet) => fleet.nodes.lastAttestedOf(id));
+  const attested = () => rack.fleet((fleet) => fleet.heard.lastAttestedOf(id));
   while ((await attested()) < rack.began) await sleep(500);
   await rack.lab.stopBootServer();
   await rack.startServer();

@@ -15,8 +15,8 @@ import { certificateRequest } from '../../image/agent/member/certificate-request
 import { der, TAG } from '../../image/agent/member/der.ts';
 import { Tpm } from '../../image/agent/root/tpm.ts';
 import { extraData } from '../../protocol/enrolment/extra-data.ts';
-import { QUOTED_PCRS } from '../../protocol/enrolment/messages.ts';
 import { deviceNodeId } from '../../protocol/enrolment/node-id.ts';
+import { QUOTED_PCRS } from '../../protocol/enrolment/quote.ts';
 import { enrolmentWords } from '../../protocol/enrolment/words.ts';
 import { INVENTORY, makeKey } from '../bootserver/enroll/support/node.ts';
 import { SoftwareTpm } from '../bootserver/enroll/support/swtpm.ts';

@@ -3,16 +3,15 @@ import test from 'ava';
 import fc from 'fast-check';
 import { BootwaveError } from '../../base/error.ts';
 import { isVersion, versionSchema } from '../../formats/version.ts';
+import { ORDER_LIMITS, type Order } from '../../protocol/order.ts';
 import {
   ORDER_CODES,
-  ORDER_LIMITS,
-  type Order,
   type OrderContext,
   type OrderEnvelope,
   orderKeyId,
   readOrderKeys,
   verifyOrder,
-} from '../../protocol/order.ts';
+} from '../../protocol/order-envelope.ts';
 import { signOrder } from '../support/sign-order.ts';
 
 const NOW = Date.UTC(2026, 0, 1);

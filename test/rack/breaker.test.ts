@@ -57,7 +57,7 @@ const all = (state: string) =>
 /** For longer than the automation waits for a node that is silent alone. @returns what it says then */
 async function stands(): Promise<string> {
   for (const end = performance.now() + 10 * MINUTE; ; await sleep(5000)) {
-    const heard = await rack.fleet(async (fleet) => [...(await fleet.nodes.lastSeen()).values()]);
+    const heard = await rack.fleet(async (fleet) => [...(await fleet.heard.lastSeen()).values()]);
     if (heard.filter((at) => Date.now() - at > 3 * MINUTE).length >= 2) return shown();
     if (performance.now() > end) throw new Error('they are heard');
   }

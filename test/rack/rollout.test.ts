@@ -5,7 +5,7 @@
 import test from 'ava';
 import { type Failure, publish } from '../../lab/bad-image.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
-import type { StepState } from '../../orchestrator/rollout/record.ts';
+import type { StepState } from '../../orchestrator/rollout/node-step.ts';
 import { ROLLOUT_KEYS } from '../../orchestrator/rollout/run/keys.ts';
 import { INSTALLED, installedRack, NODES } from '../support/installed.ts';
 import { Rack } from '../support/rack.ts';

@@ -85,7 +85,7 @@ export class Rack {
   /** Waits until the boot server has heard a node after `since`. */
   async heard(node: string, since = this.began): Promise<void> {
     const { id } = await this.record(node);
-    const heardAt = () => this.fleet((fleet) => fleet.nodes.lastSeenOf(id));
+    const heardAt = () => this.fleet((fleet) => fleet.heard.lastSeenOf(id));
     while (((await heardAt()) ?? 0) < since) await sleep(200);
   }
 

@@ -1,12 +1,12 @@
 import { type KeyObject, sign } from 'node:crypto';
+import type { Order } from '../../protocol/order.ts';
 import {
-  type Order,
   type OrderEnvelope,
   orderEnvelope,
   orderKeyId,
   orderPayload,
   signedBytes,
-} from '../../protocol/order.ts';
+} from '../../protocol/order-envelope.ts';
 
 /**
  * Signs an order, whatever it says; the product has only the signer for that.

@@ -3,15 +3,13 @@ import { BootwaveError } from '../../../base/error.ts';
 import { sha256 } from '../../../formats/digest.ts';
 import type { HelperIdentity } from '../../../protocol/agent/machine.ts';
 import { extraData, reattestData, wipeData } from '../../../protocol/enrolment/extra-data.ts';
+import { attestReply, nonceReply } from '../../../protocol/enrolment/heartbeat.ts';
+import type { Inventory, Running } from '../../../protocol/enrolment/inventory.ts';
 import {
-  attestReply,
-  type Inventory,
   type KeysReply,
   keysReply,
-  nonceReply,
   PATHS,
   type ProofRequest,
-  type Running,
   type StatusReply,
   startReply,
   statusReply,
@@ -20,7 +18,7 @@ import { wipedReply, wipeNonceReply } from '../../../protocol/enrolment/wipe.ts'
 import { enrolmentWords } from '../../../protocol/enrolment/words.ts';
 import type { BootServer, Credentials } from './boot-server.ts';
 import { certificateRequest } from './certificate-request.ts';
-import type { Decision } from './core.ts';
+import type { Decision } from './core/state.ts';
 import type { Hardware } from './hardware.ts';
 import type { AskHelper } from './helper-client.ts';
 

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { HardwareErrors } from '../../../protocol/enrolment/messages.ts';
+import type { HardwareErrors } from '../../../protocol/enrolment/heartbeat.ts';
 
 /** `proc` and `sys`: where these are mounted. */
 export function readErrors({ proc, sys }: { proc: string; sys: string }): HardwareErrors {

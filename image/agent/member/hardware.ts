@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { exists } from '../../../base/files.ts';
 import { line, readLine } from '../../../base/line.ts';
 import { imageVersion } from '../../../formats/os-release.ts';
-import type { Inventory, Running } from '../../../protocol/enrolment/messages.ts';
+import type { Inventory, Running } from '../../../protocol/enrolment/inventory.ts';
 import type { Machine } from '../../../protocol/release-target.ts';
 
 /** What any user may see of the machine; root supplies the rest. */

@@ -7,7 +7,7 @@ import {
   type OrderPublicKeys,
   type VerifiedOrder,
   verifyOrder,
-} from '../../../protocol/order.ts';
+} from '../../../protocol/order-envelope.ts';
 
 export type OrderBookParts = {
   node: string;

@@ -1,4 +1,4 @@
-import type { View } from './core.ts';
+import type { View } from './core/state.ts';
 
 /** What does not change while the agent runs. */
 export type Machine = { version: string; product: string; serial: string };

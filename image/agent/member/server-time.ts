@@ -1,6 +1,7 @@
 /** Asks a boot server what time it is; root verifies the answer (root/server-time.ts). */
 import { BootwaveError } from '../../../base/error.ts';
-import { PATHS, type TimeReply, timeReply } from '../../../protocol/enrolment/messages.ts';
+import { PATHS } from '../../../protocol/enrolment/messages.ts';
+import { type TimeReply, timeReply } from '../../../protocol/enrolment/server-time.ts';
 import { post } from './post.ts';
 
 /** Milliseconds for the whole exchange, however its bytes come; its length is an error of the time. */

@@ -20,7 +20,7 @@ import { SYSTEMD_LOADER } from './disk/install.ts';
 import { GLOBAL, readVariable, writeVariable } from './efi-variable.ts';
 
 /** The name of our entry in the firmware's menu; we recognise our entry by it. */
-export const ENTRY = 'Bootwave';
+const ENTRY = 'Bootwave';
 
 /** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS (UEFI 2.10, 8.2). */
 const ATTRIBUTES = Buffer.from([7, 0, 0, 0]);
@@ -28,7 +28,7 @@ const ATTRIBUTES = Buffer.from([7, 0, 0, 0]);
 type Entries = ReadonlyMap<number, LoadOption>;
 
 /** Pure: which of our entries to use; the lowest free number if there is none. */
-export function ownNumber(entries: Entries): number {
+function ownNumber(entries: Entries): number {
   for (const [number, { description, isNetwork }] of entries)
     if (description === ENTRY && !isNetwork) return number;
   let free = 0;

@@ -1,7 +1,7 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { line, readLine } from '../../../base/line.ts';
-import type { Inventory } from '../../../protocol/enrolment/messages.ts';
+import type { Inventory } from '../../../protocol/enrolment/inventory.ts';
 
 /** @param sys mount point of sysfs */
 export async function readNics(sys: string): Promise<Inventory['nics']> {

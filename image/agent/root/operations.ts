@@ -13,7 +13,7 @@ import {
   type HelperResults,
   type Smbios,
 } from '../../../protocol/agent/machine.ts';
-import type { Inventory } from '../../../protocol/enrolment/messages.ts';
+import type { Inventory } from '../../../protocol/enrolment/inventory.ts';
 import { deviceNodeId, tpmNodeId } from '../../../protocol/enrolment/node-id.ts';
 import { setBootOrder } from './boot-order.ts';
 import { alone } from './disk/alone.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../base/error.ts';
 import { exists } from '../../../base/files.ts';
 import { forbidsMore, signatureListsOf } from '../../../formats/efi/secure-boot-lists.ts';
-import type { Inventory } from '../../../protocol/enrolment/messages.ts';
+import type { Inventory } from '../../../protocol/enrolment/inventory.ts';
 import { GLOBAL, writeVariable as putVariable, readVariable } from './efi-variable.ts';
 
 /** EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10, 32.6.1). */

@@ -5,8 +5,7 @@
  */
 import { verify } from 'node:crypto';
 import { BootwaveError } from '../../../base/error.ts';
-import type { TimeReply } from '../../../protocol/enrolment/messages.ts';
-import { timeData } from '../../../protocol/enrolment/server-time.ts';
+import { type TimeReply, timeData } from '../../../protocol/enrolment/server-time.ts';
 import { bootServerKey } from './boot-server-key.ts';
 
 const refuse = (what: string, cause?: unknown) =>

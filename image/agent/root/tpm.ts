@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BootwaveError } from '../../../base/error.ts';
 import { exists } from '../../../base/files.ts';
 import { ACTIVATE_CREDENTIAL } from '../../../formats/tpm/policy.ts';
-import { QUOTED_PCRS } from '../../../protocol/enrolment/messages.ts';
+import { QUOTED_PCRS } from '../../../protocol/enrolment/quote.ts';
 import { HELD_PCRS } from '../../../protocol/service/sealed.ts';
 import { TpmTools } from './tpm-tools.ts';
 

@@ -4,6 +4,7 @@ import { open, readFile, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { bytesOf, END, hasEnd } from '../../../base/appended-lines.ts';
 import { removeAbandoned, writeFileAtomic } from '../../../base/files.ts';
+import { Joined } from '../../../base/joined.ts';
 import { readEntry } from './entry.ts';
 import { Kept } from './kept.ts';
 import type { Tip } from './log.ts';
@@ -28,8 +29,7 @@ export class DecisionsOnDisk {
   #since = 0;
   /** What stands behind the last line end. A whole line that waits for its end counts already, and is read again. */
   #rest = '';
-  #running: Promise<unknown> = Promise.resolve();
-  #next: Promise<Kept> | null = null;
+  readonly #looks = new Joined(() => this.#look());
 
   /**
    * @param path of the journal
@@ -42,14 +42,7 @@ export class DecisionsOnDisk {
 
   /** With all that was written before this was called. @throws the error of the disk */
   current(): Promise<Kept> {
-    // Who comes while a look waits joins it; one that has begun may have missed what was just written.
-    this.#next ??= this.#running.then(() => {
-      this.#next = null;
-      const look = this.#look();
-      this.#running = look.catch(() => {});
-      return look;
-    });
-    return this.#next;
+    return this.#looks.ask();
   }
 
   /** The end of the log in Redis up to which all of it is here; null: nobody knows. */

@@ -1,4 +1,4 @@
-import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
+import type { EnrolmentDecision } from '../../../protocol/enrolment/enrolment.ts';
 import type { NodeRecord } from '../record.ts';
 import { isMember } from '../transitions.ts';
 

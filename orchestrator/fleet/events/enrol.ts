@@ -1,5 +1,6 @@
 import { isOwnMac, isPlaceholder } from '../../../formats/identifiers.ts';
-import type { Enrolment, Inventory } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
+import type { Inventory } from '../../../protocol/enrolment/inventory.ts';
 import type { Attested } from '../attestation.ts';
 import { type Incident, isHeldBy } from '../decisions/incidents.ts';
 import { describe, type Expectation } from '../expectation.ts';

@@ -1,4 +1,4 @@
-import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
 import type { Attested } from '../attestation.ts';
 import { type Outcome, type Refusal, refuse, take } from '../outcome.ts';
 import type { NodeRecord } from '../record.ts';

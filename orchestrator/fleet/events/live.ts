@@ -1,5 +1,5 @@
 import type { IssuedCertificate } from '../../../bootserver/directory.ts';
-import type { Heartbeat } from '../../../protocol/enrolment/messages.ts';
+import type { Heartbeat } from '../../../protocol/enrolment/heartbeat.ts';
 import type { Attested } from '../attestation.ts';
 import { type Outcome, refuse, take } from '../outcome.ts';
 import type { NodeRecord } from '../record.ts';

@@ -1,5 +1,5 @@
 /** What a machine that has proved possession of its keys shows, as its record has it. */
-import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
 import type { Attested } from '../attestation.ts';
 import type { Mark, NodeRecord } from '../record.ts';
 import type { Site } from '../site.ts';

@@ -1,6 +1,6 @@
 /** What the machines of one model are made of, and in what a machine falls short of it. Pure. */
 import { z } from 'zod';
-import type { Inventory } from '../../../protocol/enrolment/messages.ts';
+import type { Inventory } from '../../../protocol/enrolment/inventory.ts';
 
 /** Disks, and network interfaces, of one machine that a profile can ask for. */
 const MOST_PARTS = 256;

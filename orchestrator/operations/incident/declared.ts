@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { LOOKS } from '../../../protocol/agent/rescue.ts';
 import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
-import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
+import { AT_SITES, atNodes, CORE, operation, READ } from '../operation.ts';
+import type { Looked } from './access.ts';
 import type { IncidentShown, IncidentView } from './acts.ts';
 
 const node = z.strictObject({ node: nodeWord });
@@ -45,6 +47,46 @@ export const end = operation({
   input: word,
   result: typed<IncidentView>(),
   act: async () => (await import('./acts.ts')).end,
+});
+
+export const rescue = operation({
+  name: 'incident rescue',
+  help: 'have a broken node run its agent and none of its services, until its incident ends or the automation goes on',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: word,
+  result: typed<IncidentView>(),
+  act: async () => (await import('./acts.ts')).rescue,
+});
+
+export const access = operation({
+  name: 'incident access',
+  help: 'look at a node in rescue, one thing of a list at a time; what it shows is recorded',
+  who: CORE,
+  nodes: ['node'],
+  input: word.extend({
+    /** Null: only opened. */
+    look: z
+      .enum([...LOOKS, 'hash'])
+      .nullable()
+      .default(null),
+    /** Of `hash`: WWN, or serial number. */
+    disk: z.string().min(1).max(128).optional(),
+  }),
+  result: typed<Looked>(),
+  act: async () => (await import('./access.ts')).access,
+});
+
+export const leave = operation({
+  name: 'incident leave',
+  help: 'have nobody look at a node in rescue any more',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: node,
+  result: z.object({ node: z.string(), changed: z.boolean() }),
+  act: async () => (await import('./access.ts')).leave,
 });
 
 export const signals = operation({

@@ -81,8 +81,8 @@ export async function show({ node }: Node, acting: Acting) {
   const record = await fleet.nodes.resolve(node);
   const macs = record.inventory.nics.map((nic) => nic.mac);
   const [lastSeen, attestedAt, machines, silent, tests, action, uses, incident, boots] = await Promise.all([
-    fleet.nodes.lastSeenOf(record.id),
-    fleet.nodes.lastAttestedOf(record.id),
+    fleet.heard.lastSeenOf(record.id),
+    fleet.heard.lastAttestedOf(record.id),
     fleet.machines.all(),
     silences(fleet, by.at, record.site),
     testsOf(fleet.redis, [record.id]),

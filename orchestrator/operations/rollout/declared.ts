@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import type { NodeStep } from '../../rollout/node-step.ts';
 import type { Plan } from '../../rollout/plan.ts';
-import type { NodeStep, RolloutRecord } from '../../rollout/record.ts';
+import type { RolloutRecord } from '../../rollout/record.ts';
 import type { RolloutEvent } from '../../rollout/run/history.ts';
 import type { Progress } from '../../rollout/run/stored.ts';
 import { moment, nodeWord, nothing, reason, serviceWord, templateName, typed, version } from '../input.ts';

@@ -10,7 +10,7 @@ import { signKept } from '../../orders/kept.ts';
 import { standingOf } from '../../orders/sign.ts';
 import { NodeRefusal } from '../../transport/errors.ts';
 import type { NodeCommand, NodeEvent } from '../event.ts';
-import type { StepState } from '../record.ts';
+import type { StepState } from '../node-step.ts';
 import { wishesIn } from '../services.ts';
 import { actConfig } from './act-config.ts';
 import type { Actor } from './actor.ts';

@@ -5,7 +5,7 @@
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { RolloutState } from '../engine.ts';
 import type { EngineEvent } from '../event.ts';
-import { type NodeStep, waitsStaged } from '../record.ts';
+import { type NodeStep, waitsStaged } from '../node-step.ts';
 
 /** Nodes of a rollout that are asked while they wait. */
 export const NEXT = 100;

@@ -2,7 +2,7 @@
  * Nodes that did not change but are asked all the same: without them a bad version looks the same as a lost network.
  */
 import type { RolloutState } from '../engine.ts';
-import { type NodeStep, UNDER_WAY } from '../record.ts';
+import { type NodeStep, UNDER_WAY } from '../node-step.ts';
 
 /** Nodes to compare with: for each rack and each site that is being changed, and in all. */
 const WANTED = { rack: 2, site: 3, all: 5 } as const;

@@ -13,14 +13,9 @@ import type { Decision } from '../../fleet/decisions/standing.ts';
 import { whoOf } from '../../fleet/decisions/who.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { keepLooking } from '../../upkeep/look.ts';
+import type { NodeStep } from '../node-step.ts';
 import { Paths } from '../place.ts';
-import {
-  ENDED,
-  type NodeStep,
-  type RolloutRecord,
-  type RolloutSetup,
-  type RolloutStatus,
-} from '../record.ts';
+import { ENDED, type RolloutRecord, type RolloutSetup, type RolloutStatus } from '../record.ts';
 import { textOf, wishesIn } from '../services.ts';
 import type { RolloutState } from '../state.ts';
 import { forEachRollout } from './each.ts';

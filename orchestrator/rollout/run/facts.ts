@@ -127,7 +127,7 @@ export async function planNodes(
   };
   const [records, seen, holders, issued, configs, pardons, floors, profiles, refusers] = await Promise.all([
     fleet.nodes.getMany(ids),
-    some === undefined ? fleet.nodes.lastSeen() : seenOf(fleet, ids),
+    some === undefined ? fleet.heard.lastSeen() : seenOf(fleet, ids),
     fields(HOLDERS),
     readIssued(redis, ids),
     listConfigs(redis),

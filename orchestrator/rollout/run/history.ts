@@ -4,7 +4,7 @@ import { entryIn } from '../../fleet/audit/audit.ts';
 import type { AuditEntry } from '../../fleet/audit/entry.ts';
 import { KEYS } from '../../fleet/keys.ts';
 import { bodiesOf } from '../../redis/bodies.ts';
-import type { NodeStep } from '../record.ts';
+import type { NodeStep } from '../node-step.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 export type RolloutEvent = {

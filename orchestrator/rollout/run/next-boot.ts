@@ -5,7 +5,8 @@
  */
 import type { Fleet } from '../../fleet/fleet.ts';
 import type { RolloutState } from '../engine.ts';
-import type { NodeStep, RolloutStatus } from '../record.ts';
+import type { NodeStep } from '../node-step.ts';
+import type { RolloutStatus } from '../record.ts';
 import { markUpdating } from './updating.ts';
 
 const FAILED: readonly NodeStep['state'][] = ['failed', 'rolling-back'];

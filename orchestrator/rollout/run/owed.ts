@@ -2,7 +2,8 @@
 import type { Redis } from 'ioredis';
 import { commandFor } from '../command.ts';
 import type { NodeCommand } from '../event.ts';
-import type { NodeStep, RolloutSetup } from '../record.ts';
+import type { NodeStep } from '../node-step.ts';
+import type { RolloutSetup } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import { readSetup } from './stored.ts';
 

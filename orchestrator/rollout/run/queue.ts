@@ -4,7 +4,7 @@ import { gatherCommands, hangUp, persistent } from '../../redis/connection.ts';
 import { BULL_PREFIX } from './keys.ts';
 
 /** Milliseconds. A killed worker is noticed after `lock`, at the next look every `stalled`. */
-export const QUEUE_TIMES = { lock: 10_000, renew: 3_000, stalled: 5_000 } as const;
+const QUEUE_TIMES = { lock: 10_000, renew: 3_000, stalled: 5_000 } as const;
 
 /** Jobs are wake-ups: the records say what must be done. */
 export type RolloutQueue = {

@@ -2,7 +2,7 @@
 import type { NodeRecord } from '../../fleet/record.ts';
 import { wantedOf } from '../command.ts';
 import type { RolloutState } from '../engine.ts';
-import type { NodeStep } from '../record.ts';
+import type { NodeStep } from '../node-step.ts';
 
 /** Without a TPM there is no quote, and before the enrolment of the boot that the rollout waits for there is none yet. */
 export function isQuoteOf(step: Readonly<NodeStep>, { observed, identity }: NodeRecord): boolean {

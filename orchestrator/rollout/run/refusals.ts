@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Status } from '../../../protocol/link/messages.ts';
 import { withdraw } from '../../releases/withdrawn.ts';
-import type { NodeStep } from '../record.ts';
+import type { NodeStep } from '../node-step.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 import type { StoredSetup } from './stored.ts';
 

@@ -9,7 +9,8 @@ import { readIssued } from '../../orders/issued.ts';
 import { signKept } from '../../orders/kept.ts';
 import type { OrderSigner } from '../../orders/order-signer.ts';
 import type { LinkPool } from '../../transport/pool.ts';
-import type { NodeStep, RolloutSetup, StepState } from '../record.ts';
+import type { NodeStep, StepState } from '../node-step.ts';
+import type { RolloutSetup } from '../record.ts';
 
 /** States in which the rollout orders it nothing. */
 const AFTER: readonly StepState[] = ['booted', 'attested', 'baking', 'done'];

@@ -5,8 +5,9 @@ import { script } from '../../fleet/script.ts';
 import { bodiesOf } from '../../redis/bodies.ts';
 import type { ImageFacts } from '../../releases/published.ts';
 import { loadRollout, type RolloutState } from '../engine.ts';
+import type { NodeStep } from '../node-step.ts';
 import type { Target } from '../place.ts';
-import type { After, NodeStep, RolloutRecord, RolloutSetup, RolloutStatus, WaveRecord } from '../record.ts';
+import type { After, RolloutRecord, RolloutSetup, RolloutStatus, WaveRecord } from '../record.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 /** The setup as stored: the engine's and the images that its orders name. Changes only when one that waited starts. */
@@ -15,7 +16,7 @@ export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };
 /** SHA-256 of a setup as it is stored, hex. */
 export const setupDigest = (text: string): string => hash('sha256', text);
 
-export function unknownRollout(id: string): BootwaveError {
+function unknownRollout(id: string): BootwaveError {
   return new BootwaveError({
     code: 'ROLLOUT_UNKNOWN',
     what: `there is no rollout '${id.slice(0, 80)}'`,

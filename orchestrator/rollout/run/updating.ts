@@ -11,7 +11,7 @@ import type { NodeRecord } from '../../fleet/record.ts';
 import { mayBecome } from '../../fleet/transitions.ts';
 import { holdersOf } from '../../upkeep/holders.ts';
 import { keepLooking } from '../../upkeep/look.ts';
-import { type StepState, UNDER_WAY } from '../record.ts';
+import { type StepState, UNDER_WAY } from '../node-step.ts';
 import { ROLLOUT_KEYS } from './keys.ts';
 
 /** Nodes whose records are written at the same time. */

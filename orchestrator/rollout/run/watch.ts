@@ -1,22 +1,14 @@
 /** Asks nodes for their status, as long as a rollout watches them. */
 import { BootwaveError } from '../../../base/error.ts';
 import type { Status } from '../../../protocol/link/messages.ts';
-import type { Fleet } from '../../fleet/fleet.ts';
-import type { State } from '../../fleet/transitions.ts';
 import type { LinkPool } from '../../transport/pool.ts';
 import type { RolloutState } from '../engine.ts';
-import type { EngineEvent } from '../event.ts';
-import type { Place } from '../plan.ts';
-import { type NodeStep, UNDER_WAY, waitsStaged } from '../record.ts';
+import { type NodeStep, UNDER_WAY, waitsStaged } from '../node-step.ts';
 import { Ahead } from './ahead.ts';
-import { LOOKED_AT, Surroundings } from './around.ts';
 import { controlsOf } from './controls.ts';
-import { backAtNextBoot } from './next-boot.ts';
-import { isQuoteOf, verdictOn } from './quote.ts';
+import { FleetLook, type LookOptions } from './fleet-look.ts';
 import { hasForgotten } from './remind.ts';
 import { reportOf } from './report.ts';
-import { Taken } from './taken.ts';
-import { proceedOf } from './yields.ts';
 
 export type WatchTimes = {
   /** Milliseconds between two questions to a node that is under way. */
@@ -36,24 +28,16 @@ const PACE = 100 / 1000;
 const PATIENCE = { first: 10_000, most: 80_000 } as const;
 /** Milliseconds that an attempt to reach a new boot is left alone, however often the fleet reports that boot. */
 const FRESH = 3_000;
-/** Nodes in these states do not belong to a rollout any more. */
-const GONE: readonly State[] = ['pending', 'rejected', 'quarantined', 'recovering', 'retired'];
-
-export type WatchOptions = {
-  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
-  fleet: Fleet;
+export type WatchOptions = LookOptions & {
   times: WatchTimes;
+  pool: Pick<LinkPool, 'request' | 'drop' | 'helloOf'>;
   signal: AbortSignal;
-  /** Gets everything that the engine should know; never awaited. */
-  tell(event: EngineEvent): void;
   /** The version of the configuration with this SHA-256. */
   versionOf(config: string): string;
   /** A node's own list of versions that it does not try again. */
   refuses(node: string, refused: Status['refused']): void;
   /** Gives a node the order in force again. @returns whether there was something to say */
   remind(node: string, options: { signal: AbortSignal }): Promise<boolean>;
-  /** Nodes that are to join this rollout now. */
-  joiners(state: RolloutState): Promise<Place[]>;
 };
 
 export class Watch {
@@ -75,25 +59,17 @@ export class Watch {
    */
   readonly #freed = new Map<string, { bootId: string; at: number }>();
   #state: RolloutState | null = null;
-  #fleetDue = 0;
-  /** What a look that is under way finds is out of date already. */
-  #isStale = false;
   /** Milliseconds between two questions to a node under way, as it was at the last look. */
   #active = 0;
   /** Waiting nodes that are asked for comparison. */
   #controls: string[] = [];
-  /** The fleet's last data about nodes that are done. */
-  readonly #seen = new Map<string, 'silent' | 'ill'>();
-
-  readonly #surroundings: Surroundings;
   readonly #ahead: Ahead;
-  readonly #taken: Taken;
+  readonly #look: FleetLook;
 
   constructor(options: WatchOptions) {
     this.#options = options;
-    this.#surroundings = new Surroundings(options.fleet);
     this.#ahead = new Ahead(options.fleet);
-    this.#taken = new Taken(options.fleet);
+    this.#look = new FleetLook(options, this.#ahead, (id) => this.soon(id));
   }
 
   /** Asks all nodes that are due; returns at once. */
@@ -150,11 +126,8 @@ export class Watch {
     }
     const booted = [...state.active].filter((id) => this.#isNewBoot(state.nodes.get(id)));
     if (booted.length > 0)
-      void this.#attested(state, booted).catch(() => booted.map((id) => this.#judged.delete(id)));
-    if (now >= this.#fleetDue) {
-      this.#fleetDue = Number.POSITIVE_INFINITY;
-      void this.#fleet(state);
-    }
+      void this.#look.attested(state, booted).catch(() => booted.map((id) => this.#judged.delete(id)));
+    if (this.#look.look(state)) this.#controls = controlsOf(state);
   }
 
   /** A node that was just told to stage is asked by the code that told it; its own turn comes later, spread. */
@@ -186,8 +159,7 @@ export class Watch {
 
   /** What was seen of the fleet is out of date: the next look sees it anew. */
   again(): void {
-    if (this.#fleetDue === Number.POSITIVE_INFINITY) this.#isStale = true;
-    else this.#fleetDue = 0;
+    this.#look.again();
   }
 
   /** These nodes have enrolled or are members again: those that restarted are asked at once, over a new connection. Never throws. */
@@ -252,63 +224,5 @@ export class Watch {
     const step = this.#state?.nodes.get(node);
     if (step === undefined || !hasForgotten(this.#state!.setup, step, status)) return;
     if (await remind(node, { signal }).catch(() => false)) this.#again.add(node);
-  }
-
-  /** The quotes with which nodes enrolled in this boot, as the boot server verified and recorded them. */
-  async #attested(state: RolloutState, ids: readonly string[] = [...state.active]): Promise<void> {
-    const { fleet, tell } = this.#options;
-    const waiting = ids.filter((id) => ['activating', 'booted'].includes(state.nodes.get(id)?.state ?? ''));
-    for (const record of await fleet.nodes.getMany(waiting)) {
-      const step = state.nodes.get(record.id);
-      const { bootId, image } = record.observed;
-      if (step === undefined || !isQuoteOf(step, record)) continue;
-      tell({ type: 'attested', node: record.id, bootId, image, ...verdictOn(state, step, record) });
-    }
-  }
-
-  /** Nodes that left the fleet, and waiting nodes that are offline or back: their heartbeats show it. */
-  async #fleet(state: RolloutState): Promise<void> {
-    const { fleet, times, tell } = this.#options;
-    try {
-      this.#controls = controlsOf(state);
-      const states = new Map<State, Set<string>>(
-        await Promise.all(
-          LOOKED_AT.map(async (state) => [state, new Set(await fleet.nodes.ids({ state }))] as const),
-        ),
-      );
-      const around = await this.#surroundings.look(state, states);
-      if (!this.#isStale) tell(around);
-      const [offline, ill, updating] = (['unreachable', 'degraded', 'updating'] as const).map((name) =>
-        states.get(name),
-      );
-      const gone = GONE.map((name) => states.get(name));
-      for (const step of state.nodes.values()) {
-        const left = GONE[gone.findIndex((ids) => ids?.has(step.node))];
-        if (left !== undefined && step.state !== 'skipped') {
-          tell({ type: 'removed', node: step.node, why: `it is ${left}` });
-        } else if (step.state === 'pending' || this.#ahead.follows(state, step)) {
-          if (step.reachable === offline?.has(step.node))
-            tell({ type: step.reachable ? 'unreachable' : 'reachable', node: step.node });
-        } else if (step.state === 'done' && !step.taken && state.waves[step.wave]?.state === 'done') {
-          const as = offline?.has(step.node) ? 'silent' : ill?.has(step.node) ? 'ill' : 'well';
-          if ((this.#seen.get(step.node) ?? 'well') !== as || step.away !== null || step.sick !== null)
-            tell({ type: 'seen', node: step.node, as });
-          if (as === 'well') this.#seen.delete(step.node);
-          else this.#seen.set(step.node, as);
-        }
-      }
-      for (const event of this.#ahead.look(state, ill)) tell(event);
-      for (const id of await this.#ahead.restarted(state)) this.soon(id);
-      for (const event of await proceedOf(fleet, state)) tell(event);
-      for (const event of await this.#taken.look(state, updating)) tell(event);
-      await backAtNextBoot(fleet, state);
-      await this.#attested(state);
-      for (const place of await this.#options.joiners(state)) tell({ type: 'joined', place });
-    } catch {
-      // Redis is unreachable: the driver notices it as well, and looks again.
-    } finally {
-      this.#fleetDue = this.#isStale ? 0 : performance.now() + times.fleet;
-      this.#isStale = false;
-    }
   }
 }

@@ -1,7 +1,7 @@
 /** What was tried with every right over Redis on what machines are held against: counters of TPMs, models, keys of Secure Boot. */
 import test, { type ExecutionContext } from 'ava';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
-import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
 import {
   beatOfBoot,
   certificateFor,

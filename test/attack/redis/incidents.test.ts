@@ -5,7 +5,7 @@ import { incidentKey } from '../../../orchestrator/fleet/decisions/incidents.ts'
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import { issuedChange, orderKey, readIssued } from '../../../orchestrator/orders/issued.ts';
 import { startRecovery } from '../../../orchestrator/recovery/run.ts';
-import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
+import type { EnrolmentDecision } from '../../../protocol/enrolment/enrolment.ts';
 import {
   beatOfBoot,
   certificateFor,

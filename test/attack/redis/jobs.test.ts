@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { createLogger } from '../../../base/log.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
-import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
+import type { NodeStep } from '../../../orchestrator/rollout/node-step.ts';
 import { post } from '../../../orchestrator/rollout/run/inbox.ts';
 import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { drain } from '../../../orchestrator/rollout/run/outbox.ts';

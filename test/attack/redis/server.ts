@@ -8,7 +8,7 @@ import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { openFleet } from '../../../orchestrator/operators/bans-of.ts';
-import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
 import {
   anyImage,
   certificateFor,

@@ -11,7 +11,8 @@ import {
   type RolloutState,
 } from '../../../orchestrator/rollout/engine.ts';
 import type { EngineEvent, NodeCommand } from '../../../orchestrator/rollout/event.ts';
-import { ENDED, UNDER_WAY } from '../../../orchestrator/rollout/record.ts';
+import { UNDER_WAY } from '../../../orchestrator/rollout/node-step.ts';
+import { ENDED } from '../../../orchestrator/rollout/record.ts';
 import { controlsOf } from '../../../orchestrator/rollout/run/controls.ts';
 import { nothingAround } from '../../orchestrator/rollout/around.ts';
 import { fleetOf, planOf } from '../../orchestrator/rollout/fleet.ts';

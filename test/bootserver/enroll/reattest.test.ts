@@ -9,7 +9,8 @@ import { parseQuote } from '../../../formats/tpm/quote.ts';
 import { Tpm } from '../../../image/agent/root/tpm.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
 import { reattestData } from '../../../protocol/enrolment/extra-data.ts';
-import { heartbeatReply, nonceReply, PATHS, statusReply } from '../../../protocol/enrolment/messages.ts';
+import { heartbeatReply, nonceReply } from '../../../protocol/enrolment/heartbeat.ts';
+import { PATHS, statusReply } from '../../../protocol/enrolment/messages.ts';
 import {
   authority,
   eventLog,

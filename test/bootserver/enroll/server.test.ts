@@ -12,17 +12,17 @@ import { sha256 } from '../../../formats/digest.ts';
 import { EVENT_LOG_LIMITS } from '../../../formats/efi/event-log.ts';
 import { der, TAG } from '../../../image/agent/member/der.ts';
 import { extraData } from '../../../protocol/enrolment/extra-data.ts';
+import { heartbeatSchema } from '../../../protocol/enrolment/heartbeat.ts';
+import { inventorySchema } from '../../../protocol/enrolment/inventory.ts';
 import {
-  heartbeatSchema,
-  inventorySchema,
   type KeysRequest,
   LIMITS,
   PATHS,
   proofRequest,
-  QUOTED_PCRS,
   SERVER_NAME,
   statusReply,
 } from '../../../protocol/enrolment/messages.ts';
+import { QUOTED_PCRS } from '../../../protocol/enrolment/quote.ts';
 import { enrolmentWords } from '../../../protocol/enrolment/words.ts';
 import { Fleet, type Leaf, serve, type TestServer } from './support/fleet.ts';
 import { HonestNode, makeKey, RUNNING, Wire } from './support/node.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { bar, chainLines, eventText, progressText } from '../../../cli/rollout/progress.ts';
 import { showText } from '../../../cli/rollout/text.ts';
 import { createRollout } from '../../../orchestrator/rollout/engine.ts';
-import { STEP_STATES } from '../../../orchestrator/rollout/record.ts';
+import { STEP_STATES } from '../../../orchestrator/rollout/node-step.ts';
 import type { Link } from '../../../orchestrator/rollout/run/stored.ts';
 import { emptyCounts } from '../../../orchestrator/rollout/state.ts';
 import { fleetOf, planOf } from '../../orchestrator/rollout/fleet.ts';

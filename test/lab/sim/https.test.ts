@@ -47,8 +47,8 @@ test('heartbeats come over mutual TLS, with a new certificate for each boot', as
   const node = sim.nodes[0]!;
   const serial = async () => (await fleet.nodes.get(node.id))?.identity.certificateSerial;
   const before = await serial();
-  const heard = await fleet.nodes.lastSeenOf(node.id);
-  await until(async () => (await fleet.nodes.lastSeenOf(node.id)) !== heard);
+  const heard = await fleet.heard.lastSeenOf(node.id);
+  await until(async () => (await fleet.heard.lastSeenOf(node.id)) !== heard);
 
   await node.boot('1.0');
   t.not(await serial(), before);

@@ -21,7 +21,8 @@ import { withFleet } from '../../../orchestrator/operators/with-fleet.ts';
 import type { Report } from '../../../orchestrator/recovery/report.ts';
 import { connect } from '../../../orchestrator/redis/connect.ts';
 import { loopbackOnly, markerFile, rehearsalOf } from '../../../orchestrator/rehearsal/marker.ts';
-import { heartbeatReply, NODE_URI, PATHS, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
+import { heartbeatReply } from '../../../protocol/enrolment/heartbeat.ts';
+import { NODE_URI, PATHS, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { anyImage, temporaryData } from '../../orchestrator/fleet/support.ts';
 import { keysIn } from '../../support/keys.ts';
 

@@ -5,7 +5,8 @@ import { FAULTS, type Faults, noFaults, randomFaults } from '../../../lab/sim/fa
 import { SimNode } from '../../../lab/sim/node.ts';
 import { simSshd } from '../../../lab/sim/ssh.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
-import { ORDER_FORMAT, type Order, orderKeyId } from '../../../protocol/order.ts';
+import { ORDER_FORMAT, type Order } from '../../../protocol/order.ts';
+import { orderKeyId } from '../../../protocol/order-envelope.ts';
 import { signOrder } from '../../support/sign-order.ts';
 
 const ID = `tpm-${'a'.repeat(64)}`;

@@ -8,7 +8,7 @@ import { z } from 'zod/mini';
 import type { DataPaths } from '../../../base/paths.ts';
 import { Agent } from '../../../image/agent/member/agent.ts';
 import { BootServer } from '../../../image/agent/member/boot-server.ts';
-import type { View } from '../../../image/agent/member/core.ts';
+import type { View } from '../../../image/agent/member/core/state.ts';
 import { loadAuthority, spkiOf } from '../../../keys/authority.ts';
 import { generationsOf, makeGeneration } from '../../../keys/generations.ts';
 import type { AuthorityName } from '../../../keys/layout.ts';

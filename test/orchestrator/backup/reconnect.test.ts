@@ -5,7 +5,7 @@ import { request } from 'node:https';
 import test from 'ava';
 import { loadAuthority, rootPem, spkiOf } from '../../../keys/authority.ts';
 import { banNode } from '../../../orchestrator/fleet/bans/act.ts';
-import type { Enrolment } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
 import { NODE_URI, PATHS, SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { serverOn } from '../authorities/support.ts';
 import { enrolment } from '../fleet/support.ts';

@@ -5,7 +5,7 @@ import { type Change, guiltOf } from '../../../orchestrator/causes/guilt.ts';
 import { illnessOf, type Patient } from '../../../orchestrator/causes/illness.ts';
 import { blameOfNode, blameOfSigner, isOurs } from '../../../orchestrator/causes/refusal.ts';
 import { type Happening, suspectsOf } from '../../../orchestrator/causes/suspects.ts';
-import { ORDER_CODES } from '../../../protocol/order.ts';
+import { ORDER_CODES } from '../../../protocol/order-envelope.ts';
 
 const patient = (id: string, more: Partial<Patient> = {}): Patient => ({
   ...{ id, site: 'par', changed: false, ill: false, before: false },

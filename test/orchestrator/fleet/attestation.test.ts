@@ -8,7 +8,7 @@ import { MOST_PCR7, withRoom } from '../../../orchestrator/fleet/pcr7.ts';
 import { nodeRecordSchema } from '../../../orchestrator/fleet/record.ts';
 import { sweepAttestations } from '../../../orchestrator/fleet/sweeper.ts';
 import { wentBack } from '../../../orchestrator/fleet/tpm-clock.ts';
-import type { Enrolment, TpmClock } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment, TpmClock } from '../../../protocol/enrolment/enrolment.ts';
 import {
   anyImage,
   beatOfBoot,

@@ -474,13 +474,13 @@ test('the first heartbeat makes a node healthy; a stale certificate, or none, ma
   t.false(await world.directory.heartbeat('tpm-none', 'bb', beatOfBoot(e)));
   await world.directory.recordCertificate(e.id, certificateFor(e, 'cc'));
   t.true(await world.directory.heartbeat(e.id, 'cc', beatOfBoot(e)));
-  const seen = await world.fleet.nodes.lastSeenOf(e.id);
+  const seen = await world.fleet.heard.lastSeenOf(e.id);
   world.clock.now += 1000;
   t.false(
     await world.directory.heartbeat(e.id, 'bb', beatOfBoot(e)),
     'a healthy node, its certificate before last',
   );
-  t.is(await world.fleet.nodes.lastSeenOf(e.id), seen);
+  t.is(await world.fleet.heard.lastSeenOf(e.id), seen);
 });
 
 test('a node that says it is not well is degraded with its reason, and healthy when it says so again', async (t) => {
@@ -506,7 +506,7 @@ test('a heartbeat that says nothing new writes no audit entry and no record, onl
   }
   t.deepEqual(await world.fleet.nodes.get(e.id), before);
   t.is((await world.fleet.audit.read()).length, entries);
-  t.is(await world.fleet.nodes.lastSeenOf(e.id), world.clock.now);
+  t.is(await world.fleet.heard.lastSeenOf(e.id), world.clock.now);
 });
 
 test('a heartbeat from another image is a change and is audited', async (t) => {

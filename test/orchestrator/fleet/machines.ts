@@ -1,6 +1,8 @@
 /** What machines of the tests are and say; for benches as well, which run without ava. */
 import { createHash } from 'node:crypto';
-import type { Enrolment, Heartbeat, Inventory } from '../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../protocol/enrolment/enrolment.ts';
+import type { Heartbeat } from '../../../protocol/enrolment/heartbeat.ts';
+import type { Inventory } from '../../../protocol/enrolment/inventory.ts';
 
 export const START = 1_800_000_000_000;
 

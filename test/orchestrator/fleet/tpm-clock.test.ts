@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { TpmClocks } from '../../../orchestrator/fleet/tpm-clock.ts';
-import type { TpmClock } from '../../../protocol/enrolment/messages.ts';
+import type { TpmClock } from '../../../protocol/enrolment/enrolment.ts';
 import { fleetFor } from './support.ts';
 
 /** Moments in which a machine got its nonce, in which its TPM quoted, and in which the proof arrived. */

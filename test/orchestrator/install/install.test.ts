@@ -10,7 +10,7 @@ import { startInstalls } from '../../../orchestrator/install/start.ts';
 import { LOST_AFTER } from '../../../orchestrator/install/step.ts';
 import { readIssued } from '../../../orchestrator/orders/issued.ts';
 import type { ArgsOf, OpName, Status } from '../../../protocol/link/messages.ts';
-import { orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import { orderKeyId, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { realSigner } from '../../support/real-signer.ts';
 import {
   beatOfBoot,

@@ -28,6 +28,7 @@ const ADMINS = [
 ];
 const CORES = [
   'keys secure-boot revoke',
+  'incident access',
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
   ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
@@ -83,6 +84,8 @@ const AT_SITES = [
     'node recover',
     'incident retry',
     'incident end',
+    'incident rescue',
+    'incident leave',
     'node hold',
     'node unhold',
     'node pin',

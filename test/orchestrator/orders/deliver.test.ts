@@ -5,7 +5,7 @@ import type { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { LinkSession } from '../../../orchestrator/transport/session.ts';
 import { encodeFrame } from '../../../protocol/link/frame.ts';
 import type { FromNode } from '../../../protocol/link/messages.ts';
-import { orderEnvelope } from '../../../protocol/order.ts';
+import { orderEnvelope } from '../../../protocol/order-envelope.ts';
 import { HandClock, settle } from '../transport/clock.ts';
 
 /** An order on its way to a node that says only what it is told to say. */

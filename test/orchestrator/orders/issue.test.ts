@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { keyLayout } from '../../../keys/layout.ts';
 import { nextOrder, ORDER_LIVES, type Wanted } from '../../../orchestrator/orders/issue.ts';
 import { loadOrderKey } from '../../../orchestrator/orders/key.ts';
-import { readOrderKeys, verifyOrder } from '../../../protocol/order.ts';
+import { readOrderKeys, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { keysIn } from '../../support/keys.ts';
 import { signOrder } from '../../support/sign-order.ts';
 

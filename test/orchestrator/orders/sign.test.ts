@@ -8,7 +8,8 @@ import { SIGNED_AT, signedKey, standingOf } from '../../../orchestrator/orders/s
 import { MOST_LINE } from '../../../orchestrator/signer/lines.ts';
 import { HELPER_LINE } from '../../../protocol/agent/machine.ts';
 import { LINK_LIMITS } from '../../../protocol/link/messages.ts';
-import { ORDER_LIMITS, type OrderedService, orderEnvelope } from '../../../protocol/order.ts';
+import { ORDER_LIMITS, type OrderedService } from '../../../protocol/order.ts';
+import { orderEnvelope } from '../../../protocol/order-envelope.ts';
 import { by, server } from '../../attack/redis/server.ts';
 import { signOrder } from '../../support/sign-order.ts';
 import { enrolment } from '../fleet/support.ts';

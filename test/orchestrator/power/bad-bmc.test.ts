@@ -11,7 +11,7 @@ import test, { type ExecutionContext } from 'ava';
 import { selfSigned } from '../../../lab/bmc/redfish-server.ts';
 import { type Access, bmcError } from '../../../orchestrator/power/bmc.ts';
 import { ipmi } from '../../../orchestrator/power/ipmi.ts';
-import { askPinned, fingerprintIn, shownPin } from '../../../orchestrator/power/pinned.ts';
+import { askPinned, fingerprintIn, Line, shownPin } from '../../../orchestrator/power/pinned.ts';
 import { redfish } from '../../../orchestrator/power/redfish.ts';
 import { never, SWITCH } from './benches.ts';
 
@@ -54,6 +54,51 @@ test('a certificate that changed is sent nothing', async (t) => {
   await t.throwsAsync(askPinned({ ...access, pin: null }, ROOT, never), { code: 'BMC_PIN' });
   t.deepEqual(told, []);
   await askPinned(access, ROOT, never);
+  t.is(told.length, 1);
+});
+
+test('questions share a connection that was judged; one that its BMC ends in between is asked again, over another', async (t) => {
+  const ports: number[] = [];
+  const { access } = await server(t, ({ socket }, response) => {
+    ports.push(socket.remotePort!);
+    // The third question meets an end in place of an answer.
+    if (ports.length === 3) socket.destroy();
+    else response.end('{}');
+  });
+  const line = new Line(access);
+  t.teardown(() => line.destroy());
+  for (let n = 0; n < 3; n += 1) await askPinned(access, ROOT, never, undefined, line);
+  t.is(ports.length, 4);
+  t.is(new Set(ports.slice(0, 3)).size, 1);
+  t.not(ports[3], ports[2]);
+  const other = { ...access, pin: '0'.repeat(64) };
+  await t.throwsAsync(askPinned(other, ROOT, never, undefined, new Line(other)), { code: 'BMC_PIN' });
+  t.is(ports.length, 4);
+});
+
+test('a command is sent once, however it ends', async (t) => {
+  const told: string[] = [];
+  const claim = { uuids: [SWITCH.uuid], serial: SWITCH.serial };
+  const answers: Record<string, object> = {
+    '/redfish/v1/': { Systems: { '@odata.id': '/redfish/v1/Systems' } },
+    '/redfish/v1/Systems': { Members: [{ '@odata.id': '/redfish/v1/Systems/1' }] },
+    '/redfish/v1/Systems/1': {
+      '@odata.id': '/redfish/v1/Systems/1',
+      PowerState: 'On',
+      Actions: {
+        '#ComputerSystem.Reset': {
+          target: '/redfish/v1/Systems/1/Actions/Reset',
+          'ResetType@Redfish.AllowableValues': ['ForceRestart'],
+        },
+      },
+    },
+  };
+  const { access } = await server(t, ({ method, url, socket }, response) => {
+    if (method === 'POST') told.push(url!);
+    if (method === 'POST') socket.destroy();
+    else response.end(JSON.stringify(answers[url!]));
+  });
+  await t.throwsAsync(redfish(access, claim, never).act('reset'), { code: 'BMC_SILENT' });
   t.is(told.length, 1);
 });
 

@@ -5,7 +5,7 @@ import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import type { Policy } from '../../../orchestrator/fleet/site.ts';
 import { fence } from '../../../orchestrator/recovery/fence.ts';
 import { Held } from '../../../orchestrator/recovery/held.ts';
-import { type OrderEnvelope, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import { type OrderEnvelope, orderKeyId, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { server } from '../../attack/redis/server.ts';
 import { realSigner } from '../../support/real-signer.ts';
 import { anyImage, beatOfBoot, certificateFor, enrolment, pcr11, START, silent } from '../fleet/support.ts';

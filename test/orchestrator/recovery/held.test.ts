@@ -2,7 +2,7 @@
 import test from 'ava';
 import { take } from '../../../orchestrator/fleet/outcome.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
-import type { EnrolmentDecision } from '../../../protocol/enrolment/messages.ts';
+import type { EnrolmentDecision } from '../../../protocol/enrolment/enrolment.ts';
 import type { WipeReport } from '../../../protocol/enrolment/wipe.ts';
 import { certificateFor, enrolment, inventory, macOf, quoted, START } from '../fleet/support.ts';
 import { BY, DISK, heldWorld, ODD } from './held-world.ts';

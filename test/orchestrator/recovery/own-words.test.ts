@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { hearWords, NOTHING, type OwnWords } from '../../../orchestrator/recovery/own-words.ts';
-import type { HardwareTold } from '../../../protocol/enrolment/messages.ts';
+import type { HardwareTold } from '../../../protocol/enrolment/heartbeat.ts';
 
 const MINUTE = 60_000;
 const WELL = { memory: 0, disk: 0 };

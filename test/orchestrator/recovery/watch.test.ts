@@ -8,7 +8,7 @@ import type { Policy } from '../../../orchestrator/fleet/site.ts';
 import { readGuard, resume } from '../../../orchestrator/recovery/guard.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
-import type { HardwareTold } from '../../../protocol/enrolment/messages.ts';
+import type { HardwareTold } from '../../../protocol/enrolment/heartbeat.ts';
 import { rewriteNode } from '../../attack/redis/server.ts';
 import {
   anyImage,

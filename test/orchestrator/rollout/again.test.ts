@@ -1,6 +1,6 @@
 import test from 'ava';
 import { specAgain } from '../../../orchestrator/rollout/again.ts';
-import type { NodeStep, StepState } from '../../../orchestrator/rollout/record.ts';
+import type { NodeStep, StepState } from '../../../orchestrator/rollout/node-step.ts';
 import { checkSpec } from '../../../orchestrator/rollout/spec.ts';
 
 const target = { target: { of: 'image', version: '2.0' } } as const;

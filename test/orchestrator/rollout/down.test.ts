@@ -2,7 +2,7 @@
 import test from 'ava';
 import { GONE } from '../../../orchestrator/rollout/down.ts';
 import { advance, loadRollout } from '../../../orchestrator/rollout/engine.ts';
-import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
+import type { NodeStep } from '../../../orchestrator/rollout/node-step.ts';
 import { seen } from './around.ts';
 import { fleetOf, node, planOf, specOf } from './fleet.ts';
 import { Script } from './script.ts';

@@ -17,13 +17,8 @@ import {
 import type { Command, EngineEvent, NodeCommand, Step } from '../../../orchestrator/rollout/event.ts';
 import { blockedBy, type Limits, limitsSpecOf, rackKey } from '../../../orchestrator/rollout/limits.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
-import {
-  ENDED,
-  type NodeStep,
-  type RolloutRecord,
-  STEP_STATES,
-  waitsStaged,
-} from '../../../orchestrator/rollout/record.ts';
+import { type NodeStep, STEP_STATES, waitsStaged } from '../../../orchestrator/rollout/node-step.ts';
+import { ENDED, type RolloutRecord } from '../../../orchestrator/rollout/record.ts';
 import { isDisrupted } from '../../../orchestrator/rollout/taken-down.ts';
 import { windowsOf } from '../../../orchestrator/rollout/window.ts';
 import { comesBack } from '../../../orchestrator/rollout/yield.ts';

@@ -2,8 +2,8 @@
 import { advance, apply, createRollout, type RolloutState } from '../../../orchestrator/rollout/engine.ts';
 import type { EngineEvent, NodeCommand, Report, Step } from '../../../orchestrator/rollout/event.ts';
 import type { PlanNode } from '../../../orchestrator/rollout/node.ts';
+import type { NodeStep } from '../../../orchestrator/rollout/node-step.ts';
 import type { PlanFacts } from '../../../orchestrator/rollout/plan.ts';
-import type { NodeStep } from '../../../orchestrator/rollout/record.ts';
 import { type Instance, type Instances, wishesIn } from '../../../orchestrator/rollout/services.ts';
 import { nothingAround } from './around.ts';
 import { FACTS, planOf } from './fleet.ts';

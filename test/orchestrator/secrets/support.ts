@@ -9,13 +9,13 @@ import { keyLayout } from '../../../keys/layout.ts';
 import { signedKey } from '../../../orchestrator/orders/sign.ts';
 import { FleetSecrets } from '../../../orchestrator/secrets/give.ts';
 import { SecretStore } from '../../../orchestrator/secrets/store.ts';
+import type { Order } from '../../../protocol/order.ts';
 import {
-  type Order,
   type OrderEnvelope,
   orderDigest,
   readOrderKeys,
   verifyOrder,
-} from '../../../protocol/order.ts';
+} from '../../../protocol/order-envelope.ts';
 import { server } from '../../attack/redis/server.ts';
 import { manifestOf } from '../../image/agent/root/services/any-manifest.ts';
 import { sha256 } from '../../image/services/oci.ts';

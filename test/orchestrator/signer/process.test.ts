@@ -15,7 +15,7 @@ import { SignerClient } from '../../../orchestrator/signer/client.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import { SIGNER_LIMITS } from '../../../orchestrator/signer/judge.ts';
 import { serveSigner } from '../../../orchestrator/signer/serve.ts';
-import { verifyOrder } from '../../../protocol/order.ts';
+import { verifyOrder } from '../../../protocol/order-envelope.ts';
 import { silent, temporaryData } from '../fleet/support.ts';
 import { FACTS, NODE, orderOf } from './orders.ts';
 import { KEYS, PRIVATE_KEY } from './support.ts';

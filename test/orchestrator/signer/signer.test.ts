@@ -4,7 +4,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { ORDER_LIVES } from '../../../orchestrator/orders/issue.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
-import { verifyOrder } from '../../../protocol/order.ts';
+import { verifyOrder } from '../../../protocol/order-envelope.ts';
 import { FACTS, NODE, NOW, orderOf } from './orders.ts';
 import { KEYS, signerAt, signerFor } from './support.ts';
 

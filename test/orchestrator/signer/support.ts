@@ -13,7 +13,8 @@ import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import { SIGNER_LIMITS, type SignerLimits } from '../../../orchestrator/signer/judge.ts';
 import { Ledger } from '../../../orchestrator/signer/ledger.ts';
 import { Signer } from '../../../orchestrator/signer/signer.ts';
-import { type Order, orderKeyId, verifyOrder } from '../../../protocol/order.ts';
+import type { Order } from '../../../protocol/order.ts';
+import { orderKeyId, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { temporaryData } from '../fleet/support.ts';
 import { NOW, orderOf } from './orders.ts';
 

@@ -16,7 +16,8 @@ import { LinkPool, type PoolOptions } from '../../../orchestrator/transport/pool
 import { LinkSession } from '../../../orchestrator/transport/session.ts';
 import { encodeFrame } from '../../../protocol/link/frame.ts';
 import { LINK_LIMITS } from '../../../protocol/link/messages.ts';
-import { type Order, readOrderKeys, verifyOrder } from '../../../protocol/order.ts';
+import type { Order } from '../../../protocol/order.ts';
+import { readOrderKeys, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { BOOT, handlersOf, quiet } from '../../image/agent/member/link/handlers.ts';
 import { keysIn } from '../../support/keys.ts';
 import { signOrder } from '../../support/sign-order.ts';
@@ -198,7 +199,7 @@ rooted('the account carries the subsystem and nothing else', async (t) => {
   await agent(t);
   const shell = await thief(t, [AT], 'id\n');
   t.is(shell.code, 126);
-  t.regex(shell.out, /carries the link and runs nothing else/);
+  t.regex(shell.out, /runs one thing, and nothing else/);
   t.notRegex(shell.out, /uid=/);
   for (const command of ['id', '/bin/sh -c id', 'bootwave-link; id', 'internal-sftp'])
     t.is((await thief(t, [AT, command])).code, 126, command);

@@ -97,3 +97,26 @@ test('of two orchestrators one looks', async (t) => {
   await Promise.all(both);
   t.is(Math.min(...looks), 0);
 });
+
+test('whoever is done makes room for the next one of the same look: the next look may be far', async (t) => {
+  const { redis } = await redisFor(t);
+  const stop = new AbortController();
+  const worked: string[] = [];
+  const running = keepNodes({
+    redis,
+    name: 'test',
+    every: 3_600_000,
+    atOnce: 2,
+    log: silent,
+    signal: stop.signal,
+    find: async () => Array.from({ length: 7 }, (_, i) => node(`n${i}`)),
+    async work({ id }) {
+      await sleep(1);
+      worked.push(id);
+      if (id === 'n5') stop.abort();
+    },
+    failed: async () => 0,
+  });
+  await running;
+  t.deepEqual(worked.toSorted().slice(0, 6), ['n0', 'n1', 'n2', 'n3', 'n4', 'n5']);
+});

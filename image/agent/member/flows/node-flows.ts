@@ -4,8 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../../../../base/error.ts';
 import type { Flows, FlowsArgs } from '../../../../protocol/link/flows.ts';
+import { Complaints } from '../complaints.ts';
 import type { LinkLog } from '../link/server.ts';
 import { FlowBook } from './flow-book.ts';
 import { countedFlows } from './kernel-text.ts';
@@ -32,10 +32,11 @@ export class NodeFlows {
   readonly #book = new FlowBook(randomUUID());
   #lookedAt = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | null = null;
-  #said = '';
+  readonly #complaints: Complaints;
 
   constructor(parts: FlowsParts) {
     this.#parts = parts;
+    this.#complaints = new Complaints(parts.log);
   }
 
   /** Runs until the signal aborts. Never rejects. */
@@ -65,19 +66,14 @@ export class NodeFlows {
   }
 
   async #read(): Promise<void> {
-    const { hasBegun, read, versions, log } = this.#parts;
+    const { hasBegun, read, versions } = this.#parts;
     this.#lookedAt = this.#parts.uptime();
     // What is sent while it is read may be missing in it.
     const at = this.#now();
-    try {
+    await this.#complaints.attempt('it was not read what services have sent', async () => {
       const flows = (await hasBegun()) ? countedFlows(await read()) : [];
       if (flows === null) throw new Error('root gave no answer of nft');
       this.#book.look(flows, at, versions());
-      this.#said = '';
-    } catch (error) {
-      const reason = messageOf(error);
-      if (this.#said !== reason) log.warn({ reason }, 'it was not read what services have sent');
-      this.#said = reason;
-    }
+    });
   }
 }

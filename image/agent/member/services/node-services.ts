@@ -3,12 +3,13 @@
  * decides by itself; an agent that is gone for a while leaves everything as it runs.
  */
 import { mkdir, rm } from 'node:fs/promises';
-import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { BootwaveError, whatAndCode } from '../../../../base/error.ts';
 import { exists } from '../../../../base/files.ts';
 import { flat } from '../../../../base/line.ts';
 import type { InstanceView } from '../../../../protocol/agent/services.ts';
 import type { Status } from '../../../../protocol/link/messages.ts';
 import { ORDER_LIMITS, type Order, type OrderedService } from '../../../../protocol/order.ts';
+import { Complaints } from '../complaints.ts';
 import { download } from '../release/download.ts';
 import type { Told } from '../usage/read.ts';
 import { counted, healthOfInstance, type Tally, tallyOf } from './health.ts';
@@ -20,6 +21,8 @@ const CODES = {
   source: 'SERVICE_SOURCE',
   digest: 'SERVICE_DIGEST',
 } as const;
+
+const NOT_LOOKED = 'the services were not looked at';
 
 export class NodeServices {
   readonly #parts: ServicesParts;
@@ -38,14 +41,14 @@ export class NodeServices {
   /** Of the order that was last looked at; a new one is looked at at once. */
   #digest: string | null = null;
   #due = 0;
-  /** The same reason is logged once. */
-  #said = '';
+  readonly #complaints: Complaints;
   #fetchDue = 0;
   #hearDue = 0;
   #wait: number;
 
   constructor(parts: ServicesParts) {
     this.#parts = parts;
+    this.#complaints = new Complaints(parts.log);
     this.#pace = { ...PACE, ...parts.pace };
     this.#wait = this.#pace.first;
   }
@@ -150,13 +153,10 @@ export class NodeServices {
     try {
       await this.#pass(inForce.order);
       isDone = true;
-      this.#said = '';
+      this.#complaints.worked(NOT_LOOKED);
     } catch (error) {
-      const reason = messageOf(error);
       const isStopped = this.#parts.signal.aborted || this.#overtaken.signal.aborted;
-      if (!isStopped && this.#said !== reason)
-        this.#parts.log.warn({ reason }, 'the services were not looked at');
-      this.#said = reason;
+      if (!isStopped) this.#complaints.failed(NOT_LOOKED, error);
     } finally {
       const { settled, unsettled } = this.#pace;
       this.#due = performance.now() + (isDone && this.#isSettled() ? settled : unsettled);
@@ -243,8 +243,7 @@ export class NodeServices {
       this.#errors.delete(name);
     } catch (error) {
       signal.throwIfAborted();
-      const code = error instanceof BootwaveError ? ` [${error.code}]` : '';
-      const why = `${error instanceof BootwaveError ? error.what : messageOf(error)}${code}`;
+      const why = whatAndCode(error);
       if (this.#errors.get(name) !== why) this.#parts.log.warn({ name, why }, 'a service was not fetched');
       this.#errors.set(name, why);
     }

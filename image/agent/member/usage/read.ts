@@ -4,9 +4,8 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { instanceId, instanceUnit, unitSlice } from '../../../../protocol/agent/units.ts';
+import { instanceCgroup } from '../../../../protocol/agent/units.ts';
 import type { InstanceUsage, Usage } from '../../../../protocol/link/usage.ts';
-import { sliceOf } from '../../../../protocol/service/name.ts';
 import {
   type Bytes,
   deviceNumber,
@@ -38,9 +37,6 @@ export type Told = Pick<
   interface: string | null;
 };
 
-/** Where systemd puts the units of instances (image/agent/root/services/units.ts): `-` is a level of slices. */
-const SLICE = join('fs/cgroup/bootwave.slice', unitSlice(null));
-
 /** @param at milliseconds since the boot */
 export function readUsage(
   places: UsagePlaces,
@@ -58,21 +54,19 @@ export function readUsage(
     memory: memory(textOf(join(proc, 'meminfo')) ?? ''),
     disk: disksTogether(devices, sys),
     network: cardsTogether(cards, sys),
-    services: services.map((one) => instance(join(sys, SLICE), one, cards, device)),
+    services: services.map((one) => instance(join(sys, 'fs/cgroup'), one, cards, device)),
   };
 }
 
 function instance(
-  slice: string,
+  cgroups: string,
   { interface: card, ...told }: Told,
   cards: ReadonlyMap<string, Traffic>,
   device: string,
 ): InstanceUsage {
   const nothing = { cpu: null, memory: null, tasks: null, disk: null, network: null };
   if (told.runs === null) return { ...told, ...nothing };
-  const own = sliceOf(told.name);
-  const unit = instanceUnit(instanceId(told.name));
-  const folder = own === null ? join(slice, unit) : join(slice, unitSlice(own), unit);
+  const folder = join(cgroups, instanceCgroup(told.name));
   // It may end between two of these: what is gone is unknown.
   const of = <T>(file: string, read: (text: string) => T): T | null => {
     const text = textOf(join(folder, file));

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../../../base/error.ts';
 
-export const PATIENCE = {
+const PATIENCE = {
   /** Milliseconds for what another helper does: a file system and an image on a slow disk. */
   within: 600_000,
   again: 200,

@@ -14,7 +14,7 @@ const COLUMNS = 'NAME,PATH,TYPE,SIZE,START,MODEL,SERIAL,WWN,TRAN,RM,RO,MOUNTPOIN
 const NOT_A_DISK = /^(?:ram|zram|loop|fd|sr|nbd|mtdblock|dm-|md)\d/;
 
 /** Milliseconds within which a disk must have answered: one that spins up takes some 20 seconds, one that hangs for ever. */
-export const PATIENCE = 60_000;
+const PATIENCE = 60_000;
 /** Disks that are read at the same time: each needs a program or two. */
 const AT_ONCE = 8;
 

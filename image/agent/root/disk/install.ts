@@ -25,7 +25,7 @@ import { makeFileSystem } from './state.ts';
  * loader.conf(5). No menu, no editor: nobody at the console chooses. No automatic entries: a stray loader on the
  * ESP is never started. No `default`, which would ignore boot counting.
  */
-export const LOADER_CONF = ['timeout 0', 'editor no', 'auto-entries no', 'auto-firmware no', ''].join('\n');
+const LOADER_CONF = ['timeout 0', 'editor no', 'auto-entries no', 'auto-firmware no', ''].join('\n');
 
 /** Where the firmware looks on a disk that no boot option names (UEFI 2.10, 3.5.1.1), and systemd's own place. */
 export const FALLBACK_LOADER = 'EFI/BOOT/BOOTX64.EFI';

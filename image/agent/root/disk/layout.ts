@@ -11,7 +11,7 @@ export const ESP_TYPE = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b';
  */
 export const STATE_TYPE = '72d5a975-fcbd-4523-90f5-ce781ef76cb0';
 /** Bytes. */
-export const ESP_SIZE = 1024 * MIB;
+const ESP_SIZE = 1024 * MIB;
 /** Bytes of the smallest disk that is taken: the ESP, 1 GiB of state, and the table. */
 export const SMALLEST_DISK = 2 * 1024 * MIB + 4 * MIB;
 
@@ -134,7 +134,7 @@ export function chooseDisk(disks: readonly DiskFacts[], policy: DiskPolicy): Dis
 }
 
 /** Of our disks, those that need no repair, if there are any. */
-export function sound(ours: readonly DiskFacts[]): readonly DiskFacts[] {
+function sound(ours: readonly DiskFacts[]): readonly DiskFacts[] {
   const whole = ours.filter(({ odd }) => odd === null);
   return whole.length > 0 ? whole : ours;
 }

@@ -5,7 +5,7 @@ import type { RunOptions, RunResult } from '../../../../base/run.ts';
 import { CIPHER, DERIVATION, strangeHeader } from './luks-header.ts';
 import { type Sealed, sealedSchema } from './seal.ts';
 
-export const MAPPED_NAME = 'bootwave-state';
+const MAPPED_NAME = 'bootwave-state';
 export const MAPPED = `/dev/mapper/${MAPPED_NAME}`;
 
 /** Our own token type; cryptsetup keeps unknown types unchanged (LUKS2 on-disk format, 3.5). */

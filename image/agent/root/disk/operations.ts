@@ -14,11 +14,11 @@ import type {
   RequestedImage,
   StateMount,
 } from '../../../../protocol/agent/disk.ts';
-import { type EspFile, readSlots, slotName } from '../../../../protocol/agent/slots.ts';
+import { readSlots, slotName } from '../../../../protocol/agent/slots.ts';
 import type { Order } from '../../../../protocol/order.ts';
 import { planActivate } from '../release/activate.ts';
 import { planConfirm } from '../release/confirm.ts';
-import { type EspFiles, IMAGE_FOLDER, openEsp } from '../release/esp.ts';
+import type { EspFiles } from '../release/esp.ts';
 import {
   areNew,
   isSignedAnew,
@@ -27,34 +27,23 @@ import {
   noLists,
   prepareLists,
 } from '../release/lists-step.ts';
-import { bootedEsp, readLoader } from '../release/loader-variables.ts';
+import { readLoader } from '../release/loader-variables.ts';
 import { markBad } from '../release/mark-bad.ts';
 import { placeImage, tidy } from '../release/place.ts';
 import { renewLoader, SAME_LOADER } from '../release/renew-loader.ts';
 import { isShared, shareImage } from '../services/share.ts';
 import type { SpacePlaces } from '../services/space.ts';
-import { FALLBACK_LOADER, installDisk } from './install.ts';
-import {
-  contentOf,
-  type DiskFacts,
-  describeOdd,
-  LABELS,
-  lastingName,
-  type PartitionFacts,
-} from './layout.ts';
+import { installDisk } from './install.ts';
+import { filesOf, type InstalledPlaces, installedDisk, mustBeInstalled, withImages } from './installed.ts';
+import { type DiskFacts, lastingName, type PartitionFacts } from './layout.ts';
 import { withEsp } from './mount.ts';
 
 /** Where root works; tests put other places here. */
-export type DiskPlaces = {
-  /** @param options milliseconds for each disk */
-  readDisks(options?: { patience: number }): Promise<DiskFacts[]>;
+export type DiskPlaces = InstalledPlaces & {
   /** Where the agent's finished downloads lie: `<version>_<sha256>.download`. */
   downloads: string;
-  /** Mount point of the ESP, made when needed; only this process sees it. */
-  mount: string;
   /** systemd-boot, signed with db. */
   loader: string;
-  efivars: string;
   osRelease: string;
   /** The order in force, verified by root. */
   order(): Promise<Order>;
@@ -74,8 +63,6 @@ export type DiskPlaces = {
   lists(device: string): ListsPlaces;
   /** Where services of this node find what they serve to neighbours. */
   share: SpacePlaces;
-  /** For tests, which mount nothing. */
-  withEsp?: typeof withEsp;
 };
 
 type Operations = {
@@ -269,76 +256,6 @@ async function ownLoader(disk: DiskFacts, running: string, places: DiskPlaces): 
   } catch (error) {
     console.error(`bootwave-helper: the boot loader on the disk was not replaced: ${messageOf(error)}`);
   }
-}
-
-/**
- * @throws BootwaveError `INSTALL_DISKS_AMBIGUOUS`: with two disks nobody can say which one the firmware starts;
- * `INSTALL_DISK_ODD`: the disk that it started cannot be judged now
- */
-async function installedDisk(places: DiskPlaces, options?: { patience: number }): Promise<DiskFacts | null> {
-  const disks = await places.readDisks(options);
-  const ours = disks.filter(
-    (disk) => disk.odd === null && contentOf(disk) === 'ours' && disk.partitions[0]?.label === LABELS.esp,
-  );
-  if (ours.length === 1) return ours[0]!;
-  const booted = await bootedEsp(places.efivars);
-  if (ours.length === 0) {
-    const odd = describeOdd(disks);
-    if (booted === null || odd === '') return null;
-    // It exists, and could be read a while ago: the answer "not installed" would have the node installed on another
-    // disk.
-    throw new BootwaveError({
-      code: 'INSTALL_DISK_ODD',
-      what: `the disk that this node has started from cannot be judged: ${odd}`,
-      unchanged: 'no disk was touched',
-      next: 'look at the disk: it may be failing; restart the node to try again',
-    });
-  }
-  // Unless it has just started one of them.
-  const started = ours.filter((disk) => booted !== null && disk.partitions[0]?.uuid === booted);
-  if (started.length === 1) return started[0]!;
-  throw new BootwaveError({
-    code: 'INSTALL_DISKS_AMBIGUOUS',
-    what: `more than one disk was installed by Bootwave: ${ours.map(({ name }) => name).join(', ')}`,
-    unchanged: 'no disk was touched',
-    next: 'wipe all but one of them',
-  });
-}
-
-/** @returns null if the installation is not complete, or cannot be read any more: it has to be done again */
-async function filesOf(disk: DiskFacts, places: DiskPlaces): Promise<EspFile[] | null> {
-  try {
-    return await (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, 'ro', async (folder) => {
-      // It comes last: without it the installation was cut off.
-      const complete = await exists(join(folder, FALLBACK_LOADER));
-      return complete ? (await openEsp(join(folder, IMAGE_FOLDER))).list() : null;
-    });
-  } catch (error) {
-    if (error instanceof BootwaveError && error.code === 'ESP_BROKEN') return null;
-    throw error;
-  }
-}
-
-async function mustBeInstalled(places: DiskPlaces): Promise<DiskFacts> {
-  const disk = await installedDisk(places);
-  if (disk !== null) return disk;
-  throw new BootwaveError({
-    code: 'RELEASE_NOT_INSTALLED',
-    what: 'this node has no installed disk',
-    unchanged: 'nothing was done',
-    next: 'order mode installed first',
-  });
-}
-
-function withImages<T>(
-  disk: DiskFacts,
-  places: DiskPlaces,
-  mode: 'ro' | 'rw',
-  work: (esp: EspFiles) => Promise<T>,
-): Promise<T> {
-  return (places.withEsp ?? withEsp)(disk.partitions[0]!.path, places.mount, mode, async (folder) =>
-    work(await openEsp(join(folder, IMAGE_FOLDER))),
-  );
 }
 
 /** Built from checked parts only, so that no request can name another file. */

@@ -53,7 +53,7 @@ export function planActivate(slots: readonly Slot[], facts: ActivateFacts): Acti
 }
 
 /** The rename that takes a blessed or trying image out of the choice. Its content is not touched. */
-export function demotion(slot: Slot): Rename {
+function demotion(slot: Slot): Rename {
   return { from: slot.file, to: slotName(slot.version, { left: 0 }) };
 }
 

@@ -14,13 +14,14 @@ import type { BundleCustom } from '../../../../protocol/service/bundle.ts';
 import { healthSchema } from '../../../../protocol/service/manifest.ts';
 import { instanceNameSchema, sliceOf } from '../../../../protocol/service/name.ts';
 import { flowEntries } from './flows.ts';
+import { type FreezerPlaces, freezerText } from './freezer.ts';
 import { connectionRules, instanceRules, linkCommands, nodeEntries, portKeys } from './net.ts';
 import { ociConfig, processOf } from './oci.ts';
 import type { Place } from './place.ts';
 import type { Held } from './secrets.ts';
 import { bundleText, bundleUnit, checkText, checkUnit, instanceText, netText, netUnit } from './units.ts';
 
-export type InstancePlaces = {
+export type InstancePlaces = FreezerPlaces & {
   /** `/run/bootwave/services`, of root. */
   run: string;
   /** `/run/systemd/system` */
@@ -48,6 +49,8 @@ const recordSchema = z.strictObject({
   health: z.optional(healthSchema),
   /** As the order that was in force when it was looked at last says; absent: it is free. */
   restraint: z.optional(restraintSchema),
+  /** That was begun to be changed, and nobody knows how far it came. */
+  unsure: z.optional(z.literal(true)),
   /** Of its manifest: percent of one processor, and bytes. Absent: it is of no slice. */
   limits: z.optional(z.object({ cpu: z.int(), memory: z.int() })),
   /** Another version that could not take its place, and when; milliseconds since the boot. */
@@ -136,6 +139,7 @@ export async function writeInstance(
     [join(folder, 'node.ip'), links.node],
     [join(folder, 'instance.ip'), links.instance],
     [join(folder, 'connections.nft'), connectionRules(place, restraint)],
+    [join(folder, 'freezer.conf'), freezerText(name, false, places)],
     [join(folder, 'node-add.nft'), entries.add + flows.add],
     [join(folder, 'node-remove.nft'), entries.remove + flows.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
@@ -156,14 +160,17 @@ export async function writeInstance(
   await writeFileAtomic(join(folder, 'instance.json'), JSON.stringify(kept));
 }
 
-/** After it was restrained so, or let go. */
+/** After it was restrained so, or let go. @param restraint `unsure`: before that */
 export async function noteRestraint(
   record: InstanceRecord,
-  restraint: Restraint | null,
+  restraint: Restraint | 'unsure' | null,
   places: Pick<InstancePlaces, 'run'>,
 ): Promise<void> {
-  const { restraint: _, ...rest } = record;
-  const noted: InstanceRecord = restraint === null ? rest : { ...rest, restraint };
+  const { restraint: _, unsure: __, ...rest } = record;
+  const noted: InstanceRecord =
+    restraint === 'unsure'
+      ? { ...record, unsure: true }
+      : { ...rest, ...(restraint === null ? {} : { restraint }) };
   await writeFileAtomic(join(instanceFolder(places, record.name), 'instance.json'), JSON.stringify(noted));
 }
 

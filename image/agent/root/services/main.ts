@@ -21,6 +21,7 @@ await serve(
     run: `${RUN}/services`,
     units: '/run/systemd/system',
     networks: '/run/netns',
+    cgroups: '/sys/fs/cgroup',
     secrets: secretsIn(RUN),
     ...SPACE,
     believed: `${STATE}/services/releases`,

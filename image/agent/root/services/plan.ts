@@ -43,6 +43,7 @@ export type Running = {
   health?: InstanceRecord['health'];
   /** As it is now. */
   restraint?: InstanceRecord['restraint'];
+  unsure?: InstanceRecord['unsure'];
 };
 
 export type Seen = {

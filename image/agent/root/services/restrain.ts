@@ -6,8 +6,9 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { writeFileAtomic } from '../../../../base/files.ts';
-import { instanceId, instanceUnit } from '../../../../protocol/agent/units.ts';
+import { instanceId } from '../../../../protocol/agent/units.ts';
 import type { Order, Restraint } from '../../../../protocol/order.ts';
+import { freezerText, runsOn, untilSo } from './freezer.ts';
 import { type InstanceRecord, instanceFolder, noteRestraint } from './instance.ts';
 import { connectionRules } from './net.ts';
 import { placeOf } from './place.ts';
@@ -17,7 +18,7 @@ import { netUnit } from './units.ts';
 export const restraintOf = ({ restraints }: Pick<Order, 'restraints'>, name: string): Restraint | null =>
   restraints?.find((one) => one.name === name) ?? null;
 
-type Places = Pick<StepPlaces, 'run' | 'systemctl'>;
+type Places = Pick<StepPlaces, 'run' | 'cgroups' | 'systemctl'>;
 
 /**
  * One that fails does not keep the others from it; it is tried again at the next look.
@@ -31,11 +32,33 @@ export async function restrain(
   const failed = new Map<string, string>();
   for (const record of records) {
     const wanted = restraintOf(order, record.name);
-    if (isDeepStrictEqual(record.restraint ?? null, wanted)) continue;
+    if (await isSo(record, wanted, places)) continue;
     const why = await change(record, wanted, places).catch((error: unknown) => `${error}`);
     if (why !== null) failed.set(record.name, why);
   }
   return failed;
+}
+
+async function isSo(record: InstanceRecord, wanted: Restraint | null, places: Places): Promise<boolean> {
+  if (record.unsure === true || !isDeepStrictEqual(record.restraint ?? null, wanted)) return false;
+  // What the kernel has killed systemd has started again.
+  return !isFreeze(wanted) || (await runsOn(record.name, places)) !== true;
+}
+
+const isFreeze = (restraint: Restraint | null): boolean => restraint?.how === 'freeze';
+
+/** Its programs go on, so that they can end themselves; nothing of it reaches the network yet. */
+export async function thaw(
+  { name, restraint, unsure }: Pick<InstanceRecord, 'name' | 'restraint' | 'unsure'>,
+  places: Places,
+): Promise<void> {
+  if (unsure !== true && restraint?.how !== 'freeze') return;
+  await writeFileAtomic(
+    join(instanceFolder(places, name), 'freezer.conf'),
+    freezerText(name, false, places),
+    0o644,
+  );
+  await places.systemctl('reload', netUnit(instanceId(name)));
 }
 
 /** @returns why not; null: it is so */
@@ -44,23 +67,21 @@ async function change(
   wanted: Restraint | null,
   places: Places,
 ): Promise<string | null> {
-  const { name, slot, restraint } = record;
-  const id = instanceId(name);
-  await writeFileAtomic(
-    join(instanceFolder(places, name), 'connections.nft'),
-    connectionRules(placeOf(slot), wanted),
-    0o644,
-  );
-  const steps = [
-    // The network first: it is what does harm.
-    ['reload', netUnit(id)],
-    ...(wanted?.how === 'freeze' ? [['freeze', instanceUnit(id)]] : []),
-    ...(restraint?.how === 'freeze' && wanted?.how !== 'freeze' ? [['thaw', instanceUnit(id)]] : []),
-  ];
-  for (const step of steps) {
-    const { code, stderr } = await places.systemctl(...step);
-    if (code !== 0) return `${step.join(' ')}: ${stderr.trim()}`;
-  }
+  const { name, slot } = record;
+  const folder = instanceFolder(places, name);
+  // What fails in the middle has done some of it: whatever is wanted next is not so yet.
+  await noteRestraint(record, 'unsure', places);
+  const isFrozen = isFreeze(wanted);
+  for (const [file, text] of [
+    ['connections.nft', connectionRules(placeOf(slot), wanted)],
+    ['freezer.conf', freezerText(name, isFrozen, places)],
+  ] as const)
+    await writeFileAtomic(join(folder, file), text, 0o644);
+  const unit = netUnit(instanceId(name));
+  const { code, stderr } = await places.systemctl('reload', unit);
+  if (code !== 0) return `reload ${unit}: ${stderr.trim()}`;
+  if (!(await untilSo(name, isFrozen, places)))
+    return isFrozen ? 'some of its programs do not stop; its network is cut' : 'its programs do not go on';
   await noteRestraint(record, wanted, places);
   return null;
 }

@@ -10,6 +10,7 @@ import type { Place } from './place.ts';
 const CRUN = '/usr/bin/crun --cgroup-manager=disabled';
 const IP = '/usr/sbin/ip';
 const NFT = '/usr/sbin/nft';
+const TMPFILES = '/usr/bin/systemd-tmpfiles';
 
 /** After so many starts within a minute it is left alone; the loop begins it again, later each time. */
 const START_LIMIT = { seconds: 60, starts: 5 } as const;
@@ -54,7 +55,7 @@ export function bundleText({ sha256, rootHash, dataBytes }: BundleFacts, file: s
   });
 }
 
-/** @param folder of the instance: with instance.nft, connections.nft, node-add.nft, node-remove.nft, node.ip, instance.ip */
+/** @param folder of the instance: with instance.nft, connections.nft, freezer.conf, node-add.nft, node-remove.nft, node.ip, instance.ip */
 export function netText(id: string, place: Place, folder: string): string {
   const { interface: name } = place;
   return text({
@@ -77,8 +78,9 @@ export function netText(id: string, place: Place, folder: string): string {
       // A kernel that cannot count connections is no reason to run no service.
       `ExecStart=-${NFT} -f ${folder}/connections.nft`,
       `ExecStart=${NFT} -f ${folder}/node-add.nft`,
-      // Frozen, throttled, or let go.
+      // Frozen, throttled, or let go. The network first: it is what does harm.
       `ExecReload=${NFT} -f ${folder}/connections.nft`,
+      `ExecReload=${TMPFILES} --create ${folder}/freezer.conf`,
       `ExecStopPost=-${NFT} -f ${folder}/node-remove.nft`,
       `ExecStopPost=-${NFT} delete table inet ${name}`,
       `ExecStopPost=-${IP} netns delete ${name}`,

@@ -6,7 +6,8 @@ import type {
   Reattestation,
   ReattestDecision,
 } from '../../../../bootserver/directory.ts';
-import type { Enrolment, EnrolmentDecision, Heartbeat } from '../../../../protocol/enrolment/messages.ts';
+import type { Enrolment, EnrolmentDecision } from '../../../../protocol/enrolment/enrolment.ts';
+import type { Heartbeat } from '../../../../protocol/enrolment/heartbeat.ts';
 import type { WipeReport } from '../../../../protocol/enrolment/wipe.ts';
 
 type Refusal = { code: string; what: string; from: string; id?: string };

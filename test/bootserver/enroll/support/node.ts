@@ -9,14 +9,13 @@ import { makeHostKey } from '../../../../image/agent/root/host-key.ts';
 import { type HelperPlaces, OPERATIONS } from '../../../../image/agent/root/operations.ts';
 import { Tpm } from '../../../../image/agent/root/tpm.ts';
 import { extraData } from '../../../../protocol/enrolment/extra-data.ts';
+import type { Inventory, Running } from '../../../../protocol/enrolment/inventory.ts';
 import {
-  type Inventory,
   type KeysReply,
   type KeysRequest,
   keysReply,
   PATHS,
   type ProofRequest,
-  type Running,
   startReply,
 } from '../../../../protocol/enrolment/messages.ts';
 import type { SoftwareTpm } from './swtpm.ts';

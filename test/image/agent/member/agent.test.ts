@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Agent, type Edges } from '../../../../image/agent/member/agent.ts';
 import { BootServer } from '../../../../image/agent/member/boot-server.ts';
-import type { View } from '../../../../image/agent/member/core.ts';
+import type { View } from '../../../../image/agent/member/core/state.ts';
 import { verifyTime } from '../../../../image/agent/root/server-time.ts';
 import { CLOCK_OFF, type HelperRequest } from '../../../../protocol/agent/machine.ts';
 import { writeReport } from '../../../../protocol/enrolment/wipe.ts';

@@ -6,15 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import type { MemberParts } from '../../../../image/agent/member/assemble.ts';
 import type { AskHelper } from '../../../../image/agent/member/helper-client.ts';
-import { Member, type MemberParts } from '../../../../image/agent/member/member.ts';
+import { Member, type Waits } from '../../../../image/agent/member/member.ts';
 import { reachable } from '../../../../image/agent/member/reachable.ts';
 import type { AskConfig } from '../../../../protocol/agent/config.ts';
 import type { AskDisk, DiskRequest, ReleaseStatus } from '../../../../protocol/agent/disk.ts';
 import type { AskServices } from '../../../../protocol/agent/services.ts';
 import { encodeFrame, FrameDecoder } from '../../../../protocol/link/frame.ts';
 import { LINK_LIMITS } from '../../../../protocol/link/messages.ts';
-import { orderKeyId } from '../../../../protocol/order.ts';
+import { orderKeyId } from '../../../../protocol/order-envelope.ts';
 
 const { publicKey } = generateKeyPairSync('ed25519');
 const never = () => new Promise<never>(() => {});
@@ -27,7 +28,7 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 /** A member whose new image is on trial. */
-async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
+async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}, waits: Partial<Waits> = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-member-'));
   const stop = new AbortController();
   t.teardown(async () => {
@@ -51,42 +52,44 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}) {
     state.blessed = operation === 'release-bless';
     return { blessed: '2', reason: '' };
   }) as AskDisk;
-  const member = new Member({
-    askDisk,
-    askConfig: (async () => ({ inForce: null, torn: false })) as unknown as AskConfig,
-    services: {
-      ask: (async () => ({ instances: [] })) as unknown as AskServices,
-      hasBegun: async () => false,
-      probe: async () => true,
-      secrets: { ask: (async () => ({})) as unknown as AskHelper, server: () => null },
+  const member = new Member(
+    {
+      askDisk,
+      askConfig: (async () => ({ inForce: null, torn: false })) as unknown as AskConfig,
+      services: {
+        ask: (async () => ({ instances: [] })) as unknown as AskServices,
+        hasBegun: async () => false,
+        probe: async () => true,
+        secrets: { ask: (async () => ({})) as unknown as AskHelper, server: () => null },
+      },
+      failedUnits: async () => [],
+      writeLists: async () => {},
+      renewLists: async () => [],
+      restart: async () => {},
+      reachable: async () => true,
+      running: { version: '2', kernel: '6', bootId: 'b' },
+      orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
+      orders: {
+        take: async () => ({ memory: 'none', epoch: 1, floor: null, digest: '', accepted: 'new' }),
+        memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
+      },
+      usage: { proc: '/proc', sys: '/sys', state: folder },
+      flows: () => Promise.resolve('{"nftables": []}'),
+      logs: async () => ({ lines: [], more: false }),
+      execs: '/nowhere',
+      releaseRoot: Buffer.alloc(0),
+      machine: { architecture: 'x64', firmware: 'uefi', product: '' },
+      memory: folder,
+      downloads: folder,
+      socketPath: join(folder, 'run/agent.sock'),
+      log: { info: () => {}, warn: () => {} },
+      now: () => 1,
+      uptime: () => 0,
+      signal: stop.signal,
+      ...more,
     },
-    failedUnits: async () => [],
-    writeLists: async () => {},
-    renewLists: async () => [],
-    restart: async () => {},
-    reachable: async () => true,
-    running: { version: '2', kernel: '6', bootId: 'b' },
-    orderKeys: new Map([[orderKeyId(publicKey), publicKey]]),
-    orders: {
-      take: async () => ({ memory: 'none', epoch: 1, floor: null, digest: '', accepted: 'new' }),
-      memory: async () => ({ memory: 'none', epoch: 0, floor: null }),
-    },
-    usage: { proc: '/proc', sys: '/sys', state: folder },
-    flows: () => Promise.resolve('{"nftables": []}'),
-    logs: async () => ({ lines: [], more: false }),
-    execs: '/nowhere',
-    releaseRoot: Buffer.alloc(0),
-    machine: { architecture: 'x64', firmware: 'uefi', product: '' },
-    memory: folder,
-    downloads: folder,
-    socketPath: join(folder, 'run/agent.sock'),
-    log: { info: () => {}, warn: () => {} },
-    now: () => 1,
-    uptime: () => 0,
-    signal: stop.signal,
-    waits: { well: 0 },
-    ...more,
-  });
+    { well: 0, ...waits },
+  );
   return { member, state, asked, folder };
 }
 
@@ -103,11 +106,14 @@ test('a healthy member blesses its image, once', async (t) => {
 test('health must last before an image is good: one that falls ill in between starts anew', async (t) => {
   let uptime = 0;
   let failed: string[] = [];
-  const { member, state } = await setUp(t, {
-    uptime: () => uptime,
-    failedUnits: async () => failed,
-    waits: { well: 45_000 },
-  });
+  const { member, state } = await setUp(
+    t,
+    {
+      uptime: () => uptime,
+      failedUnits: async () => failed,
+    },
+    { well: 45_000 },
+  );
   await member.start();
   const beat = async (at: number) => {
     uptime = at;
@@ -129,7 +135,7 @@ test('health must last before an image is good: one that falls ill in between st
 });
 
 test('a disk that never answers keeps no machine from becoming a member', async (t) => {
-  const { member, folder } = await setUp(t, { askDisk: never, waits: { start: 1 } });
+  const { member, folder } = await setUp(t, { askDisk: never }, { start: 1 });
   await member.start();
   await mkdir(join(folder, 'run'));
   await member.approved('tpm-1');
@@ -150,7 +156,7 @@ test('a disk that could not be looked at is looked at again', async (t) => {
 
 test('a heartbeat does not wait for systemd, and says what was known last', async (t) => {
   let answer = Promise.resolve<readonly string[]>(['broken.service']);
-  const { member } = await setUp(t, { failedUnits: () => answer, waits: { health: 1 } });
+  const { member } = await setUp(t, { failedUnits: () => answer }, { health: 1 });
   const { promise, resolve } = Promise.withResolvers<readonly string[]>();
   await member.refresh();
   await until(() => member.vitals.failedUnits !== null);
@@ -252,7 +258,7 @@ test('who listens is reachable, who does not is not', async (t) => {
 
 test('health that was broken by a lost connection begins anew', async (t) => {
   let uptime = 0;
-  const { member, state } = await setUp(t, { uptime: () => uptime, waits: { well: 45_000 } });
+  const { member, state } = await setUp(t, { uptime: () => uptime }, { well: 45_000 });
   await member.start();
   await member.refresh();
   member.heard(undefined);

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../../base/error.ts';
 import { OrderBook } from '../../../../image/agent/member/order-book.ts';
-import { type Order, orderKeyId } from '../../../../protocol/order.ts';
+import type { Order } from '../../../../protocol/order.ts';
+import { orderKeyId } from '../../../../protocol/order-envelope.ts';
 import { signOrder } from '../../../support/sign-order.ts';
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');

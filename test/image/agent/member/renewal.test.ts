@@ -7,7 +7,7 @@ import { createLogger } from '../../../../base/log.ts';
 import { dataPaths } from '../../../../base/paths.ts';
 import { startEnrolment } from '../../../../bootserver/enroll/server.ts';
 import { Agent } from '../../../../image/agent/member/agent.ts';
-import type { View } from '../../../../image/agent/member/core.ts';
+import type { View } from '../../../../image/agent/member/core/state.ts';
 import { FleetDirectory } from '../../../../orchestrator/fleet/directory.ts';
 import { Fleet as Records } from '../../../../orchestrator/fleet/fleet.ts';
 import { connect } from '../../../../orchestrator/redis/connect.ts';

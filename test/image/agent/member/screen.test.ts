@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { View } from '../../../../image/agent/member/core.ts';
+import type { View } from '../../../../image/agent/member/core/state.ts';
 import { banner, screen } from '../../../../image/agent/member/screen.ts';
 
 const view = (change: Partial<View>): View => ({

@@ -8,7 +8,7 @@ import { readHardware, readRunning } from '../../../../image/agent/member/hardwa
 import { readNics } from '../../../../image/agent/root/nics.ts';
 import { enrolSecureBoot, renewDbx, secureBootState } from '../../../../image/agent/root/secure-boot.ts';
 import { readSmbios } from '../../../../image/agent/root/smbios.ts';
-import { inventorySchema } from '../../../../protocol/enrolment/messages.ts';
+import { inventorySchema } from '../../../../protocol/enrolment/inventory.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-machine-'));
 test.after.always(() => rm(folder, { recursive: true, force: true }));

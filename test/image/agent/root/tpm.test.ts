@@ -14,7 +14,7 @@ import {
 import { verifyQuote } from '../../../../formats/tpm/quote.ts';
 import { HOST_KEY_FILE, hostKeyOfThisBoot } from '../../../../image/agent/root/host-key.ts';
 import { Tpm } from '../../../../image/agent/root/tpm.ts';
-import { QUOTED_PCRS } from '../../../../protocol/enrolment/messages.ts';
+import { QUOTED_PCRS } from '../../../../protocol/enrolment/quote.ts';
 import { policyOf } from '../../../../protocol/service/sealed.ts';
 import { SoftwareTpm } from '../../../bootserver/enroll/support/swtpm.ts';
 

@@ -5,7 +5,7 @@ import { banNode } from '../../../../orchestrator/fleet/bans/act.ts';
 import { countingIn, MOST_VALUES } from '../../../../orchestrator/fleet/firmware/model.ts';
 import { nodeRecordSchema } from '../../../../orchestrator/fleet/record.ts';
 import { siteSchema } from '../../../../orchestrator/fleet/site.ts';
-import type { Enrolment } from '../../../../protocol/enrolment/messages.ts';
+import type { Enrolment } from '../../../../protocol/enrolment/enrolment.ts';
 import { beatOfBoot, certificateFor, enrolment, fleetFor, inventory, quoted, START } from '../support.ts';
 
 const GOOD = '0a'.repeat(32);

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { expectsSchema, learnt, shortfalls } from '../../../../orchestrator/fleet/hardware/profile.ts';
-import type { Inventory } from '../../../../protocol/enrolment/messages.ts';
+import type { Inventory } from '../../../../protocol/enrolment/inventory.ts';
 import { inventory } from '../support.ts';
 
 const GIB = 2 ** 30;

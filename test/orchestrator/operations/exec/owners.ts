@@ -11,7 +11,7 @@ import { SIGNER_LIMITS } from '../../../../orchestrator/signer/judge.ts';
 import { Ledger } from '../../../../orchestrator/signer/ledger.ts';
 import { serveSigner } from '../../../../orchestrator/signer/serve.ts';
 import { ChunkDecoder } from '../../../../protocol/chunks.ts';
-import { readOrderKeys } from '../../../../protocol/order.ts';
+import { readOrderKeys } from '../../../../protocol/order-envelope.ts';
 import { commands, SHOP } from '../../../image/agent/root/services/exec/commands.ts';
 import { silent } from '../../fleet/support.ts';
 import { elsewhere, wish } from '../elsewhere.ts';

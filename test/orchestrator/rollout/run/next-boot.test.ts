@@ -2,7 +2,7 @@
 import test from 'ava';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
 import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
-import type { NodeStep } from '../../../../orchestrator/rollout/record.ts';
+import type { NodeStep } from '../../../../orchestrator/rollout/node-step.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { backAtNextBoot } from '../../../../orchestrator/rollout/run/next-boot.ts';
 import { markUpdating } from '../../../../orchestrator/rollout/run/updating.ts';

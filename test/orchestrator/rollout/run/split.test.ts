@@ -1,6 +1,6 @@
 /** A site loses its uplink in the middle of a wave. */
 import test from 'ava';
-import { UNDER_WAY } from '../../../../orchestrator/rollout/record.ts';
+import { UNDER_WAY } from '../../../../orchestrator/rollout/node-step.ts';
 import { benchFor, hasEnded, SPEC, twice } from './support.ts';
 
 test.serial(

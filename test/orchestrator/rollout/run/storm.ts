@@ -7,7 +7,8 @@ import type { ExecutionContext } from 'ava';
 import { randomFaults } from '../../../../lab/sim/fault.ts';
 import type { SimNode } from '../../../../lab/sim/node.ts';
 import type { RolloutState } from '../../../../orchestrator/rollout/engine.ts';
-import { ENDED, UNDER_WAY } from '../../../../orchestrator/rollout/record.ts';
+import { UNDER_WAY } from '../../../../orchestrator/rollout/node-step.ts';
+import { ENDED } from '../../../../orchestrator/rollout/record.ts';
 import { kill, orchestratorProcess } from './process.ts';
 import { type Bench, benchFor, redisPid, SPEC } from './support.ts';
 

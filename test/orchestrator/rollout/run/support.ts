@@ -25,10 +25,10 @@ import { readState } from '../../../../orchestrator/rollout/run/stored.ts';
 import { targetsOf } from '../../../../orchestrator/rollout/run/targets.ts';
 import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
-import { orderKeyId } from '../../../../protocol/order.ts';
+import { orderKeyId } from '../../../../protocol/order-envelope.ts';
 import { keysIn } from '../../../support/keys.ts';
+import { redisFor, silent } from '../../../support/own-redis.ts';
 import { type RealSigner, realSigner } from '../../../support/real-signer.ts';
-import { redisFor, silent } from '../../fleet/support.ts';
 import { POOL, TIMES } from './times.ts';
 
 export const VERSIONS = ['1.0', '2.0', '3.0'];

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { take } from '../../../../orchestrator/fleet/outcome.ts';
-import type { StepState } from '../../../../orchestrator/rollout/record.ts';
+import type { StepState } from '../../../../orchestrator/rollout/node-step.ts';
 import { planNodes } from '../../../../orchestrator/rollout/run/facts.ts';
 import { ROLLOUT_KEYS } from '../../../../orchestrator/rollout/run/keys.ts';
 import { markUpdating, settleUpdating } from '../../../../orchestrator/rollout/run/updating.ts';

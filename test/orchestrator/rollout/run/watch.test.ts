@@ -3,7 +3,7 @@ import { BootwaveError } from '../../../../base/error.ts';
 import type { Fleet } from '../../../../orchestrator/fleet/fleet.ts';
 import { createRollout } from '../../../../orchestrator/rollout/engine.ts';
 import type { EngineEvent } from '../../../../orchestrator/rollout/event.ts';
-import type { NodeStep, StepState } from '../../../../orchestrator/rollout/record.ts';
+import type { NodeStep, StepState } from '../../../../orchestrator/rollout/node-step.ts';
 import { NEXT } from '../../../../orchestrator/rollout/run/ahead.ts';
 import { Watch } from '../../../../orchestrator/rollout/run/watch.ts';
 import { fleetOf, planOf } from '../fleet.ts';

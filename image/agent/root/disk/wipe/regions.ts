@@ -11,7 +11,7 @@ const PARTITION_HEAD = 32 * MIB;
 /** Bytes at both ends of a disk, with its tables (UEFI 2.10, 5.3), and at the end of a partition, with marks of RAID. */
 const EDGE = MIB;
 /** Of a disk of which a thousandth survived, 4,096 blocks miss it once in 60 times; of a hundredth, once in 10^17. */
-export const RANDOM_BLOCKS = 4096;
+const RANDOM_BLOCKS = 4096;
 
 /** Bytes from the beginning of the disk. */
 export type Extent = { from: number; length: number };

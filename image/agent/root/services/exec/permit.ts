@@ -2,8 +2,9 @@
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../../../base/error.ts';
+import type { OrderPublicKeys } from '../../../../../protocol/envelope.ts';
 import { type Grant, verifyGrant } from '../../../../../protocol/grant.ts';
-import type { Order, OrderPublicKeys } from '../../../../../protocol/order.ts';
+import type { Order } from '../../../../../protocol/order.ts';
 import { shownName } from '../../../../../protocol/service/name.ts';
 import { type InstanceRecord, recordsIn } from '../instance.ts';
 import { restraintOf } from '../restrain.ts';

@@ -65,6 +65,7 @@ export async function box(t: ExecutionContext) {
     run: join(folder, 'run'),
     units: join(folder, 'units'),
     networks: '/run/netns',
+    cgroups: '/sys/fs/cgroup',
     shared: join(folder, 'shared'),
   };
   await mkdir(places.units);
@@ -88,6 +89,8 @@ export async function box(t: ExecutionContext) {
     folder,
     places,
     within,
+    /** Its files, seen from outside. */
+    root: `/proc/${holder.pid}/root`,
     exec,
     must,
     /** Runs until the test's end. */

@@ -1,9 +1,10 @@
 /** Root's loop with a systemd that only notes what it is told; bundles, metadata and files are real. */
-import { copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { applyServices, type ServicePlaces } from '../../../../../image/agent/root/services/apply.ts';
-import type { Order, Restraint } from '../../../../../protocol/order.ts';
+import { instanceCgroup } from '../../../../../protocol/agent/units.ts';
+import type { Order, Rescue, Restraint } from '../../../../../protocol/order.ts';
 import type { Reservation } from '../../../../../protocol/reservation.ts';
 import { type Released, releases, scratch } from './bundles.ts';
 
@@ -19,6 +20,7 @@ export async function setUp(t: ExecutionContext) {
   let services: Order['services'] = [];
   let restraints: Restraint[] = [];
   let reservations: Reservation[] = [];
+  let rescue: Rescue | undefined;
   let failing: string | null = null;
   let issuedAt = Date.now();
   let now = issuedAt;
@@ -30,6 +32,7 @@ export async function setUp(t: ExecutionContext) {
       run: at('run'),
       units: at('units'),
       networks: '/run/netns',
+      cgroups: at('cgroups'),
       secrets: at('secrets'),
       store: at('store'),
       states: at('states'),
@@ -44,6 +47,7 @@ export async function setUp(t: ExecutionContext) {
         ...{ services, issuedAt, mode },
         ...(restraints.length === 0 ? {} : { restraints }),
         ...(reservations.length === 0 ? {} : { reservations }),
+        ...(rescue === undefined ? {} : { rescue }),
       }) as unknown as Order,
     keptOn: async () => keptOn,
     freeMemory: () => 2 ** 32,
@@ -51,8 +55,12 @@ export async function setUp(t: ExecutionContext) {
     now: () => now,
     async systemctl(...args) {
       const [verb = '', ...rest] = args.filter((arg) => !arg.startsWith('--'));
+      // An image has no D-Bus daemon, which these ask.
+      if (/^(freeze|thaw|clean|bind|mount-image)$/.test(verb))
+        return { code: 1, stdout: '', stderr: 'Failed to connect to bus: No such file or directory' };
       if (verb === failing) return { code: 1, stdout: '', stderr: 'Job failed.' };
       if (verb !== 'show') said.push([verb, ...rest].join(' '));
+      if (verb === 'reload') await freeze();
       if (verb === 'start') for (const unit of rest) active.set(unit, 'active');
       if (verb === 'stop') for (const unit of rest) active.delete(unit);
       const blocks = rest.map((unit) => `Id=${unit}\nActiveState=${active.get(unit) ?? 'inactive'}`);
@@ -60,6 +68,14 @@ export async function setUp(t: ExecutionContext) {
     },
   };
   for (const name of ['units', 'downloads']) await mkdir(at(name));
+  /** As systemd-tmpfiles and the kernel do. */
+  let stops = true;
+  async function freeze(): Promise<void> {
+    const text = await readFile(join(at('run'), 'instances', ID, 'freezer.conf'), 'utf8');
+    const [, file, value] = /^w (\S+)\/cgroup\.freeze - - - - ([01])\n$/.exec(text)!;
+    await mkdir(file!, { recursive: true });
+    await writeFile(join(file!, 'cgroup.events'), `populated 1\nfrozen ${stops ? value : 0}\n`);
+  }
   return {
     ...{ folder, at, keys, places, said, active },
     apply: async (...healthy: string[]) => (await applyServices(new Set(healthy), places)).instances,
@@ -70,6 +86,9 @@ export async function setUp(t: ExecutionContext) {
     restrain(all: Restraint[]) {
       restraints = all;
     },
+    rescue(now: Rescue | undefined) {
+      rescue = now;
+    },
     reserve(all: Reservation[]) {
       reservations = all;
     },
@@ -77,6 +96,17 @@ export async function setUp(t: ExecutionContext) {
     fail(verb: string | null) {
       failing = verb;
     },
+    /** Whether programs stop that are frozen. */
+    stops(are: boolean) {
+      stops = are;
+    },
+    frozen: async () =>
+      /frozen 1/.test(
+        await readFile(join(at('cgroups'), instanceCgroup('fleet/web'), 'cgroup.events'), 'utf8'),
+      ),
+    /** The kernel has killed it, and systemd has begun it again. */
+    again: () =>
+      writeFile(join(at('cgroups'), instanceCgroup('fleet/web'), 'cgroup.events'), 'populated 1\nfrozen 0\n'),
     /** Bundles, and parts of them. */
     stored: async () => (await readdir(at('store'))).filter((name) => !name.endsWith('.json')),
     boot: async () => {

@@ -9,12 +9,8 @@ import { type ExecPlaces, runGranted } from '../../../../../../image/agent/root/
 import type { ExecEnd } from '../../../../../../protocol/agent/exec.ts';
 import { ChunkDecoder, encodeChunks } from '../../../../../../protocol/chunks.ts';
 import { type Grant, makeGrant } from '../../../../../../protocol/grant.ts';
-import {
-  type Order,
-  type OrderPublicKeys,
-  orderKeyId,
-  type Restraint,
-} from '../../../../../../protocol/order.ts';
+import type { Order, Restraint } from '../../../../../../protocol/order.ts';
+import { type OrderPublicKeys, orderKeyId } from '../../../../../../protocol/order-envelope.ts';
 import { manifestOf } from '../any-manifest.ts';
 import { box } from '../box.ts';
 import { makeBundle, scratch } from '../bundles.ts';

@@ -7,9 +7,9 @@ import {
   INITIAL,
   PACE,
   type State,
-  step,
-} from '../../../../image/agent/member/core.ts';
-import { seeded } from '../../../../lab/sim/random.ts';
+} from '../../../../../image/agent/member/core/state.ts';
+import { step } from '../../../../../image/agent/member/core/step.ts';
+import { seeded } from '../../../../../lab/sim/random.ts';
 
 const HOUR = 3600_000;
 const URL = 'https://10.0.0.1:8443';
