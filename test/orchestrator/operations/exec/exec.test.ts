@@ -65,7 +65,7 @@ test.serial(
     });
     t.like(await hers.over, { exit: null });
     t.regex((await hers.over)!.why, /OPERATOR_REVOKED/);
-    t.is(node.units.running.size, 0);
+    await until(() => node.units.running.size === 0);
 
     const last = await runsOn(eve);
     await core.say('slice delete', { name: 'probe' });
