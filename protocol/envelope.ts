@@ -6,6 +6,7 @@ import { type KeyObject, verify } from 'node:crypto';
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
 import type { BootwaveError } from '../base/error.ts';
+import { sha256Hex } from '../formats/digest.ts';
 
 export type EnvelopeFault = 'OVERSIZED' | 'MALFORMED' | 'KEY_UNKNOWN' | 'SIGNATURE';
 
@@ -25,7 +26,7 @@ const envelopeSchema = z.strictObject({
   /** Base64 of the JSON text's bytes. */
   payload: z.string(),
   /** SHA-256 of the signer's SubjectPublicKeyInfo, hex. */
-  keyId: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  keyId: sha256Hex,
   /** Base64 of the 64 bytes. */
   signature: z.string().check(z.maxLength(88)),
 });

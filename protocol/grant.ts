@@ -5,6 +5,7 @@
 // The mini build, because the bundle of root's program holds this file.
 import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
+import { sha256Hex } from '../formats/digest.ts';
 import {
   type Envelope,
   type EnvelopeFault,
@@ -60,7 +61,7 @@ const grantSchema = z.strictObject({
   /** Who asked, for the journal of the node. */
   by: line(128),
   /** SHA-256 of what they signed, which says when: of one signature there is one grant. */
-  nonce: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  nonce: sha256Hex,
   issuedAt: instant,
   expires: instant,
 });

@@ -45,7 +45,7 @@ test.serial('it is built, released, and at work in a slice on the node', async (
   const neighbour = await startRollout(rack, { services: ['counter:1'], nodes: { all: true } });
   t.is((await ended(rack, neighbour)).rollout.state, 'done');
   t.true((await count()) > 0);
-  const version = /bootwave:(\S+)/.exec(await outer('service', 'build', 'bootwave'))![1]!;
+  const version = /bootwave:(\S+)/.exec((await rack.patiently('service', 'build', 'bootwave')).stdout)![1]!;
   const share = ['--cpu', '100', '--memory', '1024', '--disk', '256'];
   const ports = ['--port', 'tcp/7444', '--port', 'tcp/7445'];
   await outer(
