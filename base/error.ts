@@ -62,6 +62,21 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** The code of anything thrown. @param otherwise of what is not one of our errors */
+export function codeOf(error: unknown, otherwise = 'UNEXPECTED'): string {
+  return error instanceof BootwaveError ? error.code : otherwise;
+}
+
+/** What happened, of anything thrown, without what to do next. */
+export function whatOf(error: unknown): string {
+  return error instanceof BootwaveError ? error.what : messageOf(error);
+}
+
+/** What happened, with its code behind it where it has one: for people at a console. */
+export function whatAndCode(error: unknown): string {
+  return error instanceof BootwaveError ? `${error.what} [${error.code}]` : messageOf(error);
+}
+
 /** Why something failed, for a history: its code, where it has one, and what happened. */
 export function whyText(error: unknown): string {
   return error instanceof BootwaveError ? `${error.code}: ${error.what}` : messageOf(error);

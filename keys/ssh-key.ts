@@ -1,17 +1,21 @@
 import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
 
 /** A field of the SSH wire format: length and bytes (RFC 4251 5). */
-function field(bytes: Uint8Array | string): Buffer {
+export function field(bytes: Uint8Array | string): Buffer {
   const body = Buffer.from(bytes as string);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(body.length);
   return Buffer.concat([length, body]);
 }
 
-/** RFC 8709 4. */
-function publicBlob(publicKey: Buffer): Buffer {
+/** RFC 8709 4. @param publicKey its 32 bytes */
+export function publicBlob(publicKey: Buffer): Buffer {
   return Buffer.concat([field('ssh-ed25519'), field(publicKey)]);
 }
+
+/** The 32 bytes of an Ed25519 key (RFC 8032, 5.1.5). */
+export const rawPublicKey = (privateKey: KeyObject): Buffer =>
+  Buffer.from(createPublicKey(privateKey).export({ format: 'jwk' }).x ?? '', 'base64url');
 
 export type SshKey = {
   /** `ssh-ed25519 AAAA...` */
@@ -26,7 +30,7 @@ export type SshKey = {
  */
 export function sshKeyOf(privateKey: KeyObject, comment: string): SshKey {
   const seed = Buffer.from(privateKey.export({ format: 'jwk' }).d ?? '', 'base64url');
-  const publicKey = Buffer.from(createPublicKey(privateKey).export({ format: 'jwk' }).x ?? '', 'base64url');
+  const publicKey = rawPublicKey(privateKey);
   const check = randomBytes(4);
   const secret = [
     check,

@@ -1,6 +1,8 @@
 /** Orders: what a node is told to be. How they are signed and verified is in order-envelope.ts. */
 // The mini build, because the agent's bundle holds this file.
+
 import * as z from 'zod/mini';
+import { sha256Hex } from '../formats/digest.ts';
 import { versionSchema } from '../formats/version.ts';
 import { RESERVATION_LIMITS, reservationSchema } from './reservation.ts';
 import { BUNDLE_LIMITS } from './service/bundle.ts';
@@ -29,8 +31,6 @@ export const ORDER_LIMITS = {
   disks: 16,
 } as const;
 
-/** SHA-256, hex. */
-export const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** Milliseconds since the epoch. */
 const instant = z.int().check(z.gte(0));
 
@@ -38,7 +38,7 @@ const orderedService = z.strictObject({
   name: instanceNameSchema,
   version: versionSchema,
   /** Of the bundle. */
-  sha256: digest,
+  sha256: sha256Hex,
   /** Bytes of the bundle. */
   size: z.int().check(z.gte(1), z.lte(BUNDLE_LIMITS.bytes)),
 });
@@ -76,6 +76,22 @@ export const restraintSchema = z.discriminatedUnion('how', [
 ]);
 export type Restraint = z.infer<typeof restraintSchema>;
 
+/** Of an order in an incident: none of its services is begun, and none goes on. They stay in the order, and their state on the disk. */
+export const rescueSchema = z.strictObject({
+  /** Of the incidents of this node. */
+  incident: z.int().check(z.gte(1)),
+  /** Who gets in to look: whoever has a certificate of this authority for this incident. Absent: nobody. */
+  access: z.optional(
+    z.strictObject({
+      /** Its public key (Ed25519, RFC 8032), hex. */
+      authority: sha256Hex,
+      /** After it nobody gets in. */
+      until: instant,
+    }),
+  ),
+});
+export type Rescue = z.infer<typeof rescueSchema>;
+
 /** The record's id, `tpm-<hex>` or `dev-<hex>`: no folder is in one. */
 export const nodeIdSchema = z.string().check(z.regex(/^[0-9A-Za-z][0-9A-Za-z._:-]{0,127}$/));
 
@@ -91,7 +107,7 @@ const fields = z.strictObject({
   image: z.nullable(
     z.strictObject({
       version: versionSchema,
-      sha256: digest,
+      sha256: sha256Hex,
       size: z.int().check(z.gte(1), z.lte(2 ** 31)),
     }),
   ),
@@ -104,7 +120,7 @@ const fields = z.strictObject({
     distinct(({ name }) => name, 'a name'),
   ),
   /** SHA-256 of the configuration document. */
-  config: z.nullable(digest),
+  config: z.nullable(sha256Hex),
   /** The one word without which existing data on a disk stays. */
   wipe: z.boolean(),
   /** Versions that this node refused earlier and may try again. */
@@ -131,6 +147,8 @@ const fields = z.strictObject({
   reservations: z.optional(
     z.array(reservationSchema).check(z.minLength(1), z.maxLength(RESERVATION_LIMITS.perOrder)),
   ),
+  /** Absent from all orders but those of a node that people look at; one that knows no rescue refuses the order, and goes on. */
+  rescue: z.optional(rescueSchema),
 });
 export type Order = z.infer<typeof fields>;
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:dgram';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, codeOf, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { formatIp4, type Ip4, parseIp4 } from '../../formats/dhcp/ip4.ts';
 import { type DhcpPacket, parsePacket, serialisePacket } from '../../formats/dhcp/packet.ts';
@@ -158,11 +158,7 @@ class Edge implements DhcpServer {
     try {
       request = readRequest(parsePacket(bytes));
     } catch (error) {
-      this.#log.warn(
-        error instanceof BootwaveError ? error.code : 'UNEXPECTED',
-        { from: from() },
-        messageOf(error),
-      );
+      this.#log.warn(codeOf(error), { from: from() }, messageOf(error));
       return;
     }
     if (request === undefined || arrival.from.port === 0) return;
@@ -170,11 +166,7 @@ class Edge implements DhcpServer {
     const id = `${arrival.port} ${type} ${packet.xid} ${Buffer.from(packet.chaddr).toString('hex')}`;
     const work = () =>
       this.#answer(socket, request, arrival).catch((error: unknown) => {
-        this.#log.warn(
-          error instanceof BootwaveError ? error.code : 'UNEXPECTED',
-          { from: from(), mac: request.mac },
-          messageOf(error),
-        );
+        this.#log.warn(codeOf(error), { from: from(), mac: request.mac }, messageOf(error));
       });
     if (this.#waiting.take(id, type === 'discover', work)) return;
     this.#log.warn(

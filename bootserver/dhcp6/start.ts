@@ -1,5 +1,5 @@
 import type { Socket } from 'node:dgram';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, codeOf, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { formatIp6, parseIp6 } from '../../formats/dhcp6/ip6.ts';
 import { type Packet6, parsePacket6, serialisePacket6 } from '../../formats/dhcp6/packet.ts';
@@ -85,11 +85,7 @@ class Edge6 implements Dhcp6Server {
 
   #receive(bytes: Buffer, from: From): void {
     const warn = (error: unknown, mac?: string) =>
-      this.#log.warn(
-        error instanceof BootwaveError ? error.code : 'UNEXPECTED',
-        { from: from.address, mac },
-        messageOf(error),
-      );
+      this.#log.warn(codeOf(error), { from: from.address, mac }, messageOf(error));
     let request: Request6 | undefined;
     try {
       // The kernel adds the interface to a link-local address.

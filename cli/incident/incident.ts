@@ -5,11 +5,15 @@ import { ago } from '../ago.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
+import { register as registerAccess } from './access.ts';
+import { register as registerEvidence } from './evidence.ts';
 
 type Where = Json & { site?: string; all?: true };
 type Why = Json & { reason: string };
 
 export function register(group: Command): void {
+  registerAccess(group);
+  registerEvidence(group);
   commandFor(group, incident.list)
     .option('--site <site>', 'only of this site')
     .option('--all', 'also those that have ended')
@@ -25,7 +29,7 @@ export function register(group: Command): void {
     },
   );
 
-  for (const operation of [incident.retry, incident.end])
+  for (const operation of [incident.retry, incident.end, incident.rescue])
     commandFor(group, operation, '<node>')
       .requiredOption('--reason <text>', 'why; it is in the history')
       .action(async (word: string, { reason, json }: Why, command: Command) => {
@@ -74,6 +78,11 @@ function showText({ incident: one, ticket, attended, now }: IncidentShown): stri
     `  why: ${one.reason}`,
     `  signal: ${one.signal}, ${ago(one.openedAt, now)}`,
     ...one.evidence.map((line) => `    ${line}`),
+    ...(one.rescue == null || one.step === 'ended'
+      ? []
+      : [
+          `  rescue: no services since ${ago(one.rescue.at, now)}, by ${one.rescue.by}: ${one.rescue.reason}`,
+        ]),
     ...(one.wipe === null
       ? []
       : [`  wiped: ${one.wipe.disks.join(', ')}; left alone: ${one.wipe.left.join(', ') || 'none'}`]),

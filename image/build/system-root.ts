@@ -1,6 +1,7 @@
 import { chmod, copyFile, lstat, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { mustRun } from '../../base/run.ts';
+import { RESCUE_COMMAND, RESCUE_SOCKET } from '../../protocol/agent/rescue.ts';
 import { buildRelay } from '../agent/member/link/relay/build.ts';
 import { buildQuota } from '../agent/root/services/quota/build.ts';
 import { LINKS } from './links.ts';
@@ -45,6 +46,7 @@ export async function makeSystemRoot(root: string, inputs: RootInputs, signal?: 
   await symlink('runtime/node', join(ours, 'node'));
   for (const [name, content] of inputs.bundles) await writeFile(join(ours, name), content);
   await buildRelay(join(ours, 'link-relay'));
+  await buildRelay(join(ours, 'rescue-relay'), RESCUE_SOCKET, RESCUE_COMMAND);
   await buildQuota(join(ours, 'bootwave-quota'));
   // /init mounts the real ones over these.
   await rm(join(root, 'etc/os-release'), { force: true });

@@ -292,7 +292,8 @@ export class SimNode {
     if (this.#options.services === false && verified.order.services.length > 0)
       throw refusal('ORDER_MALFORMED', 'this image knows no services');
     if (accepted === 'new') {
-      this.services.apply(verified.order.services, verified.order.restraints);
+      const { services, restraints, rescue } = verified.order;
+      this.services.apply(rescue === undefined ? services : [], restraints);
       this.reservations = verified.order.reservations ?? [];
       const version = verified.order.image?.version;
       this.deeds.push({ what: 'ordered', version: version ?? '', epoch: verified.order.epoch });

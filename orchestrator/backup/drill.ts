@@ -4,7 +4,7 @@
  */
 import { lstat, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
+import { refusal, whyText } from '../../base/error.ts';
 import { exists } from '../../base/files.ts';
 import { type DataPaths, dataPaths } from '../../base/paths.ts';
 import { knownOf } from '../fleet/audit/archive.ts';
@@ -107,11 +107,7 @@ async function drilled(options: RestoreDrill, paths: DataPaths): Promise<Report>
     wrong.push(...(await look(paths)));
     if (wrong.length > 0) report.fault = wrong.join('; ').slice(0, 1000);
   } catch (error) {
-    const code = error instanceof BootwaveError ? error.code : 'UNEXPECTED';
-    report.fault = `${code}: ${error instanceof BootwaveError ? error.what : messageOf(error)}`.slice(
-      0,
-      1000,
-    );
+    report.fault = whyText(error).slice(0, 1000);
   }
   return { ...report, endedAt: now() };
 }

@@ -4,7 +4,7 @@
  * renewed before it expires, because a node starts nothing under one that has. Rollouts take care of the nodes that they move;
  * who only waits for its turn in one is brought what it had from here.
  */
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, codeOf, messageOf } from '../../base/error.ts';
 import type { Status } from '../../protocol/link/messages.ts';
 import type { Order, OrderedService } from '../../protocol/order.ts';
 import { shownServiceVersion } from '../../protocol/service/name.ts';
@@ -55,7 +55,7 @@ export function startConfigKeeper(options: OrderKeeping): Promise<void> {
       settle(settled, id, bootId);
     },
     async failed({ id, name, observed: { bootId } }, error) {
-      const code = error instanceof BootwaveError ? error.code : '';
+      const code = codeOf(error, '');
       const hopeless = CONFIG_REFUSALS.includes(code) || code === 'LINK_OP_UNKNOWN';
       const reason = messageOf(error);
       log[hopeless ? 'warn' : 'debug']({ id, node: name, reason }, 'what it had was not brought again');

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { relative } from 'node:path';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { whatOf } from '../../base/error.ts';
 import { loadAuthority } from '../../keys/authority.ts';
 import { AUTHORITIES, keyLayout } from '../../keys/layout.ts';
 import { readFleetLists } from '../../keys/secure-boot-lists.ts';
@@ -53,7 +53,7 @@ async function missingEnrolmentFiles(folder: string): Promise<string[]> {
 async function spoiltLists(folder: string): Promise<string[]> {
   return readFleetLists(folder).then(
     () => [],
-    (error) => [error instanceof BootwaveError ? error.what : messageOf(error)],
+    (error: unknown) => [whatOf(error)],
   );
 }
 
@@ -62,7 +62,7 @@ async function mismatches(folder: string): Promise<string[]> {
   return results.flatMap((result) => {
     if (result.status === 'fulfilled') return [];
     const { reason } = result;
-    return [reason instanceof BootwaveError ? reason.what : String(reason)];
+    return [whatOf(reason)];
   });
 }
 

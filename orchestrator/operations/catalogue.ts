@@ -1,5 +1,5 @@
 /** Everything that can be done with a fleet. */
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import * as audit from './audit/declared.ts';
 import * as backup from './backup/declared.ts';
 import * as ban from './ban/declared.ts';
@@ -72,10 +72,9 @@ const byName = new Map(CATALOGUE.map((operation) => [operation.name, operation])
 export function find(name: string): Operation {
   const found = byName.get(name);
   if (found !== undefined) return found;
-  throw new BootwaveError({
-    code: 'OPERATION_UNKNOWN',
-    what: `there is no operation '${name.slice(0, 64)}'`,
-    unchanged: 'nothing was changed',
-    next: 'server and command line should be of the same version',
-  });
+  throw refusal(
+    'OPERATION_UNKNOWN',
+    `there is no operation '${name.slice(0, 64)}'`,
+    'server and command line should be of the same version',
+  );
 }

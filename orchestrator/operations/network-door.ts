@@ -11,6 +11,8 @@ import type { House } from './operation.ts';
 
 /** Connections at a time, of everybody. */
 const MOST = 256;
+/** The same of one person: nobody shuts the door to the others. */
+export const MOST_OF_ONE = 16;
 /** Milliseconds. */
 const TIMES = { handshake: 10_000, idle: 60_000 } as const;
 
@@ -41,7 +43,7 @@ export async function openNetworkDoor(
     ca: rootPem,
     minVersion: 'TLSv1.3',
   });
-  const sockets = new Set<TLSSocket>();
+  const sockets = new Map<TLSSocket, string | null>();
   const server = createServer({
     ...context(identity.current()),
     requestCert: true,
@@ -53,9 +55,18 @@ export async function openNetworkDoor(
     log.debug({ reason: messageOf(error) }, 'operators door: handshake'),
   );
   server.on('secureConnection', (socket: TLSSocket) => {
-    sockets.add(socket);
-    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
     const certificate = socket.getPeerX509Certificate();
+    const whose = certificate?.subject ?? null;
+    sockets.set(socket, whose);
+    socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+    if ([...sockets.values()].filter((one) => one === whose).length > MOST_OF_ONE) {
+      log.warn(
+        { code: 'OPERATORS_CONNECTIONS', whose, most: MOST_OF_ONE },
+        'one person has too many connections',
+      );
+      socket.destroy();
+      return;
+    }
     isOperators(house, certificate).then(
       (known) => {
         // A node or a server of this fleet: it may not ask anything here and gets no answer.
@@ -81,7 +92,7 @@ export async function openNetworkDoor(
   const bound = server.address();
   const done = aborted(signal).then(async () => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const socket of sockets) socket.destroy();
+    for (const socket of sockets.keys()) socket.destroy();
     await closed;
   });
   return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };

@@ -33,4 +33,6 @@ export type Standing = {
   isRestrained?: boolean;
   /** The same of what is reserved from now on (fleet/decisions/reservations.ts). */
   isReserved?: boolean;
+  /** The same of the rescue of its incident (fleet/decisions/incidents.ts). */
+  isRescued?: boolean;
 };

@@ -19,6 +19,8 @@ export type Renewal = {
   /** What was signed last says what was decided. */
   isRight(standing: Standing): boolean;
   reservations?: Order['reservations'];
+  /** Also of a node without services: what was decided is about the node itself. */
+  always?: boolean;
 };
 
 /**
@@ -28,18 +30,20 @@ export type Renewal = {
 export async function renew(
   { fleet, pool, signer, signal }: OrderKeeping,
   id: string,
-  { by, race, isRight, reservations }: Renewal,
+  { by, race, isRight, reservations, always = false }: Renewal,
 ): Promise<boolean> {
   const { redis } = fleet;
   const ask = { signal, timeout: SILENCE };
+  // A decision is in force here a moment before it is on the disk, where the signer reads: until then an order of before looks right.
+  await fleet.decisions.look();
   const standing = await standingOf(redis, signer, id);
   const inForce = (await readIssued(redis, [id])).get(id);
   const { config, services } = keptOf(inForce, standing);
-  if (services.length === 0) return false;
+  if (services.length === 0 && !always) return false;
   const { result: status } = await pool.request(id, 'status', {}, ask);
   const known = Math.max(knownEpoch(status), standing.epoch);
   if (isRight(standing) && status.order?.epoch === known) return false;
-  const other = inForce?.order ?? { mode: 'installed' as const, image: null, forgiven: [] };
+  const other = inForce?.order ?? { mode: status.mode, image: null, forgiven: [] };
   const wanted = { ...other, wipe: false, config, services };
   const order = await reissue(redis, {
     // A disk that was to be wiped was, or people say it again.

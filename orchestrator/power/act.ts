@@ -1,6 +1,6 @@
 /** One power action by a BMC, and what the BMC says became of it. Whether the machine did it, `seen.ts` finds out. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf, whatOf } from '../../base/error.ts';
 import { type Bmc, bmcError, type Power, type PowerAction } from './bmc.ts';
 
 export type Wanted = { action: PowerAction; network: boolean; firmware: 'uefi' | 'bios' };
@@ -71,8 +71,6 @@ async function takenBack(bmc: Bmc, error: unknown): Promise<unknown> {
   const { code, unchanged, next } = error;
   return new BootwaveError({ code, what: `${error.what}; ${said}`, unchanged, next, cause: error });
 }
-
-const whatOf = (error: unknown) => (error instanceof BootwaveError ? error.what : messageOf(error));
 
 /** @returns the power as it was wanted */
 async function done(

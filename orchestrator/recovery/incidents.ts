@@ -67,8 +67,10 @@ export async function incidentStep(
 export function asDecided(known: Incident | undefined, told: Told, { actor, at }: By): Incident {
   const isSame = known?.number === told.number && known.step === told.step;
   const tries = isSame ? told.tries : { ...told.tries, since: at, until: 0 };
+  // The keeper looks at nodes that have this mark: the order of an incident that is over may still be in force.
+  const rescue = told.rescue === undefined && known?.rescue !== undefined ? { rescue: null } : {};
   // Not of Redis: a forged number there must not use up all that are left.
-  return { ...told, tries, epoch: (known?.epoch ?? 0) + 1, by: actor, at };
+  return { ...told, ...rescue, tries, epoch: (known?.epoch ?? 0) + 1, by: actor, at };
 }
 
 /** Name of the upkeep that carries on the incidents of a site: of its server, and of no other. */

@@ -93,6 +93,8 @@ export function turn(incident: Incident, facts: Facts): Turn {
   if (isOver(incident)) return STAY;
   if (facts.state === 'retired' || facts.state === 'rejected')
     return to(incident, 'ended', 'the node left the fleet');
+  // Without its services it may well be healthy: a person looks at it, and says how it goes on.
+  if (incident.rescue != null && road === 'broken') return STAY;
   // A broken node that a person has mended is seen to be well.
   if (step === 'person') return road === 'broken' && !asksFor(incident) ? broken(incident, facts) : STAY;
   if (incident.signal === 'cloned') return to(incident, 'person', CLONED);

@@ -24,11 +24,13 @@ export function ticketOf(incident: Incident, node: Place | undefined, hasBmc: bo
 const isButton = ({ step }: Incident, hasBmc: boolean): boolean => step === 'fenced' && !hasBmc;
 
 function taskOf(incident: Incident, hasBmc: boolean): string | null {
-  const { name, road, step, signal, site, reason } = incident;
+  const { name, road, step, signal, site, reason, rescue } = incident;
   // The automation switches nothing here, and goes on by itself afterwards.
   if (isButton(incident, hasBmc))
     return `restart ${name} by its button, and have it start from the network (boot menu); it goes on by itself`;
   if (step !== 'person') return null;
+  if (road === 'broken' && rescue != null)
+    return `look at ${name}, which runs no services: bootwave incident access ${name} --reason WHY; then 'bootwave incident retry' or 'bootwave incident end'`;
   if (asksFor(incident))
     return `look at ${name}: a system outside suspects it. 'bootwave incident end ${name} --reason WHY' if nothing is wrong, 'bootwave node fence ${name} --reason WHY' if it is compromised`;
   if (road === 'broken')

@@ -3,10 +3,11 @@
  * Redis.
  */
 import { compareVersions } from '../../formats/version.ts';
-import { ORDER_LIMITS, type Order, type Restraint } from '../../protocol/order.ts';
+import { ORDER_LIMITS, type Order, type Rescue, type Restraint } from '../../protocol/order.ts';
 import { orderDigest, orderPayload } from '../../protocol/order-envelope.ts';
 import type { Reservation } from '../../protocol/reservation.ts';
 import { sliceOf } from '../../protocol/service/name.ts';
+import { rescueOf } from '../fleet/decisions/incidents.ts';
 import { lifeOf } from '../orders/issue.ts';
 import { type ConfigGrounds, type Configured, checkConfig } from './configure.ts';
 import type { Rules, WipeConsent } from './consents.ts';
@@ -58,16 +59,18 @@ export type Verdict = {
 export function judge(order: Order, grounds: Grounds): Verdict {
   const { last, rules, now } = grounds;
   const again = last !== null && last.epoch === order.epoch;
-  // An order carries the floor, the restraints and the reservations of its first signature: the same bytes whenever it is asked for again.
+  // An order carries the floor, and what else was decided, of its first signature: the same bytes whenever it is asked for again.
   const floor = again ? last.floor : rules.floor;
   const restraints = again ? (last.restraints ?? []) : restraintsOf(order, grounds.decided);
   const reservations = again ? (last.reservations ?? []) : reservationsOf(order, grounds);
-  const { floor: _, restraints: __, reservations: ___, ...asked } = order;
+  const rescue = again ? (last.rescue ?? null) : rescueNow(order, grounds.decided, now);
+  const { floor: _, restraints: __, reservations: ___, rescue: ____, ...asked } = order;
   const payload = orderPayload({
     ...asked,
     ...(floor === null ? {} : { floor }),
     ...(restraints.length === 0 ? {} : { restraints }),
     ...(reservations.length === 0 ? {} : { reservations }),
+    ...(rescue === null ? {} : { rescue }),
   });
   const digest = orderDigest(payload);
   checkNode(order, grounds);
@@ -90,6 +93,7 @@ export function judge(order: Order, grounds: Grounds): Verdict {
     ...{ node, epoch, digest, at: now, image, floor, wipe, moved, configured },
     ...(restraints.length === 0 ? {} : { restraints }),
     ...(reservations.length === 0 ? {} : { reservations }),
+    ...(rescue === null ? {} : { rescue }),
   };
   return { payload, entry: isNothing(served) ? entry : { ...entry, served } };
 }
@@ -132,6 +136,12 @@ export const decidedFor = (
   now: number,
 ): Reservation[] =>
   reservations.on(node, new Set(services.flatMap(({ name }) => sliceOf(name) ?? [])), rollouts.slices, now);
+
+export const rescueNow = (
+  { node }: Pick<Order, 'node'>,
+  { incidents }: Pick<Grounds['decided'], 'incidents'>,
+  now: number,
+): Rescue | null => rescueOf(incidents.of(node), now);
 
 /** As a record's id is made (bootserver/enroll/node-id.ts): nothing else ever enrolled. */
 const NODE_ID = /^(?:tpm|dev)-[0-9a-f]{64}$/;

@@ -7,7 +7,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import { syncFolder, writeFileAtomic } from '../../base/files.ts';
-import type { Restraint } from '../../protocol/order.ts';
+import { type Rescue, type Restraint, rescueSchema } from '../../protocol/order.ts';
 import type { Reservation } from '../../protocol/reservation.ts';
 import { type Served, ServedSets } from './served-sets.ts';
 
@@ -43,6 +43,7 @@ const signedSchema = z.object({
   /** Those that the order carries; absent: none. */
   restraints: z.custom<Restraint[]>((value) => Array.isArray(value)).optional(),
   reservations: z.custom<Reservation[]>((value) => Array.isArray(value)).optional(),
+  rescue: z.custom<Rescue>((value) => rescueSchema.safeParse(value).success).optional(),
 });
 export type Signed = Omit<z.infer<typeof signedSchema>, 'services'> & {
   /** Absent: none, and none was taken from it by a rollout that is under way. */

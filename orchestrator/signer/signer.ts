@@ -1,4 +1,5 @@
-import { type Order, orderSchema } from '../../protocol/order.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type Order, orderSchema, type Rescue } from '../../protocol/order.ts';
 import {
   type OrderEnvelope,
   orderEnvelope,
@@ -9,7 +10,7 @@ import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
-import { decidedFor, judge, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
+import { decidedFor, judge, rescueNow, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
 import type { OrderKey } from './order-key.ts';
@@ -78,7 +79,7 @@ export class Signer implements OrderSigner {
     const last = ledger.of(node);
     const seen = shownOrder(shown, node, key, last);
     if (seen === null || seen.order.epoch <= (last?.epoch ?? 0)) return;
-    const { epoch, image, floor = null, restraints, reservations } = seen.order;
+    const { epoch, image, floor = null, restraints, reservations, rescue } = seen.order;
     const content = contentOf(seen);
     const { isOld: _, ...moved } = hadOf(last, content?.order ?? null, begunAt);
     const configured = configuredOf(last, content) ?? undefined;
@@ -88,6 +89,7 @@ export class Signer implements OrderSigner {
       ...{ moved, configured, ...(isNothing(served) ? {} : { served }) },
       ...(restraints === undefined ? {} : { restraints }),
       ...(reservations === undefined ? {} : { reservations }),
+      ...(rescue === undefined ? {} : { rescue }),
     });
   }
 
@@ -116,10 +118,12 @@ export class Signer implements OrderSigner {
     const isReserved =
       JSON.stringify(reserved) ===
       JSON.stringify(decidedFor({ node, services: [...services] }, decided, now()));
+    const rescue = (isNewer ? order!.rescue : last!.rescue) ?? null;
+    const isRescued = isDeepStrictEqual(inTime(rescue, now()), rescueNow({ node }, decided, now()));
     return {
       ...{ epoch: newest.epoch, digest: newest.digest, wipe },
       ...(config === undefined ? {} : { config }),
-      ...{ services, isRestrained, isReserved },
+      ...{ services, isRestrained, isReserved, isRescued },
     };
   }
 }
@@ -127,6 +131,12 @@ export class Signer implements OrderSigner {
 /** Of an order that only wipes the machine has nothing: it is to have what it had. */
 const contentOf = <S extends { order: Order }>(seen: S | null): S | null =>
   seen?.order.incident === undefined ? seen : null;
+
+/** Access that is over asks for no other order. */
+function inTime(rescue: Rescue | null, now: number): Rescue | null {
+  if (rescue?.access === undefined || rescue.access.until > now) return rescue;
+  return { incident: rescue.incident };
+}
 
 /**
  * An order that this fleet's key has signed for the node, whenever that was; null: it is none, or says nothing that is not

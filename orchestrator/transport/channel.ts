@@ -1,5 +1,11 @@
 import { connect as connectTcp } from 'node:net';
-import ssh2, { type ClientChannel, type ConnectConfig, type ParsedKey, type PublicKeyAuthMethod } from 'ssh2';
+import ssh2, {
+  type ClientCallback,
+  type ClientChannel,
+  type ConnectConfig,
+  type ParsedKey,
+  type PublicKeyAuthMethod,
+} from 'ssh2';
 import type { BootwaveError } from '../../base/error.ts';
 import { gatherWrites } from '../../base/gather-writes.ts';
 import { LINK_ACCOUNT, LINK_SUBSYSTEM, RELAY_NO_AGENT } from '../../protocol/link/messages.ts';
@@ -20,8 +26,24 @@ export type LinkTarget = {
   group: string;
 };
 
-export type ChannelOptions = {
-  clientKey: ParsedKey;
+/** As whom a client gets in, and for what. */
+export type Entry = {
+  account: string;
+  key: ParsedKey;
+  /** Called when the client has begun to connect. */
+  present(client: ssh2.Client): void;
+  open(client: ssh2.Client, opened: ClientCallback): void;
+};
+
+const linkEntry = (key: ParsedKey): Entry => ({
+  account: LINK_ACCOUNT,
+  key,
+  present: (client) => signAtOnce(client, key),
+  open: (client, opened) => client.subsys(LINK_SUBSYSTEM, opened),
+});
+
+/** `clientKey`: of the link. */
+export type ChannelOptions = ({ clientKey: ParsedKey } | { entry: Entry }) & {
   /** Milliseconds from the first packet to an open subsystem. */
   timeout: number;
   signal?: AbortSignal;
@@ -49,18 +71,19 @@ const ALGORITHMS = {
 const KEEPALIVE = { interval: 30_000, missed: 3 } as const;
 
 /**
- * Connects to a node and opens the one subsystem there is. The host key is compared in the key exchange: to a host
+ * Connects to a node and opens the one thing that the account is for. The host key is compared in the key exchange: to a host
  * that shows another one nothing is sent, neither a user name nor a signature.
  * @throws BootwaveError `LINK_UNREACHABLE`, `LINK_CONNECT_TIMEOUT`, `LINK_HOST_KEY`, `LINK_HOST_KEY_RECORD`,
  * `LINK_AUTH`, `LINK_SUBSYSTEM`, `LINK_HANDSHAKE`, `LINK_ABORTED`
  */
 export function openChannel(target: LinkTarget, options: ChannelOptions): Promise<Channel> {
   const { signal } = options;
+  const { account, key, present, open } = 'entry' in options ? options.entry : linkEntry(options.clientKey);
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) throw abortedBy(signal);
     const recorded = hostKeyBlob(target.hostKey);
     const client = new ssh2.Client();
-    const login: PublicKeyAuthMethod = { type: 'publickey', username: LINK_ACCOUNT, key: options.clientKey };
+    const login: PublicKeyAuthMethod = { type: 'publickey', username: account, key };
     let impostor = false;
     let isOpen = false;
     const where = `${target.id} at ${target.host} port ${target.port}`;
@@ -86,9 +109,9 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
     client.on('error', (error) => fail(impostor ? wrongHostKey(where) : classify(error, where)));
     client.on('close', () => fail(linkFailure('LINK_UNREACHABLE', `${where} closed the connection`)));
     client.on('ready', () => {
-      client.subsys(LINK_SUBSYSTEM, (error, stream) => {
+      open(client, (error, stream) => {
         if (error !== undefined && error !== null) {
-          fail(linkFailure('LINK_SUBSYSTEM', `${where} refuses the subsystem ${LINK_SUBSYSTEM}`, error));
+          fail(linkFailure('LINK_SUBSYSTEM', `${where} refuses what ${account} is for`, error));
           return;
         }
         isOpen = true;
@@ -99,7 +122,7 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
     client.connect({
       // Small packets that wait for each other's acknowledgements cost 40 ms each (Nagle against delayed ACK).
       sock: gatherWrites(connectTcp({ host: target.host, port: target.port, noDelay: true })),
-      username: LINK_ACCOUNT,
+      username: account,
       authHandler: [login],
       algorithms: ALGORITHMS,
       hostVerifier: (shown: Buffer) => {
@@ -111,7 +134,7 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
       keepaliveInterval: KEEPALIVE.interval,
       keepaliveCountMax: KEEPALIVE.missed,
     });
-    signAtOnce(client, options.clientKey);
+    present(client);
   });
 }
 

@@ -20,6 +20,7 @@ import type { NodeNetwork } from '../power/weak.ts';
 import type { Breaker } from '../recovery/breaker.ts';
 import { startDrills } from '../recovery/keep-drills.ts';
 import { startPlans } from '../recovery/keep-plans.ts';
+import { startRescueKeeper } from '../recovery/keep-rescue.ts';
 import { startRecovery } from '../recovery/run.ts';
 import type { Watch } from '../recovery/watch.ts';
 import { loopbackOnly, type Rehearsal } from '../rehearsal/marker.ts';
@@ -116,6 +117,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const installs = startInstalls({ fleet, pool, signer, published, log, signal });
   const configs = startConfigKeeper({ fleet, pool, signer, log, signal });
   const restraints = startRestraintKeeper({ fleet, pool, signer, log, signal });
+  const rescues = startRescueKeeper({ fleet, pool, signer, log, signal });
   const reservations = startReservationKeeper({ fleet, pool, signer, log, signal });
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
@@ -137,6 +139,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       installs,
       configs,
       restraints,
+      rescues,
       reservations,
       learning,
       power,

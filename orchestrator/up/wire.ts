@@ -1,6 +1,6 @@
 /** One interface is served, and served again after it was lost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
+import { type BootwaveError, codeOf, messageOf, refusal } from '../../base/error.ts';
 import { dhcpConfig } from '../../bootserver/dhcp/config.ts';
 import type { DhcpServer } from '../../bootserver/dhcp/start.ts';
 import { dhcp6Config } from '../../bootserver/dhcp6/config.ts';
@@ -65,7 +65,7 @@ export async function keepWire(spec: WireSpec, parts: WireParts, signal: AbortSi
           );
         } catch (error) {
           const why = messageOf(error);
-          const code = error instanceof BootwaveError ? error.code : 'UNEXPECTED';
+          const code = codeOf(error);
           if (why !== said && !signal.aborted) {
             log.error({ code, interface: spec.interface }, `${spec.interface} is not served: ${why}`);
           }

@@ -2,7 +2,7 @@
  * Asks the nodes that are up something, each once in a round. Of several orchestrators one does it. A large fleet is asked
  * less often, never faster.
  */
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { codeOf, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { NodeRefusal } from '../transport/errors.ts';
@@ -49,7 +49,7 @@ export function askInRounds(round: Round, options: RoundOptions): Promise<void> 
     try {
       await round.ask(node);
     } catch (error) {
-      const code = error instanceof BootwaveError ? error.code : '';
+      const code = codeOf(error, '');
       if (code === 'LINK_OP_UNKNOWN') schedule.postpone(node, performance.now() + OLDER);
       else if (code.startsWith('LINK_') || error instanceof NodeRefusal)
         log.debug({ node, code, asked: round.name }, 'a node was not heard');

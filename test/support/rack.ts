@@ -67,6 +67,11 @@ export class Rack {
     return mustRun(PROGRAM, ['--data', this.paths.root, ...args], { timeout: 60_000 });
   }
 
+  /** What builds, or waits for a node. */
+  patiently(...args: string[]): Promise<RunResult> {
+    return mustRun(PROGRAM, ['--data', this.paths.root, ...args], { timeout: 20 * 60_000 });
+  }
+
   async record(node: string): Promise<NodeRecord> {
     const mac = this.lab.nodes.find((one) => one.name === node)?.mac ?? '';
     return this.fleet(async (fleet) => {

@@ -2,7 +2,7 @@ import { randomBytes, X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as z from 'zod/mini';
 import { defined } from '../../../base/defined.ts';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError, codeOf, messageOf, whatOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import type { WipeResults } from '../../../protocol/agent/wipe.ts';
 import { type Heartbeat, heartbeatReply } from '../../../protocol/enrolment/heartbeat.ts';
@@ -259,8 +259,8 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
 const REMOTE = new Set(['SERVER_UNREACHABLE', 'SERVER_NOT_TRUSTED', 'SERVER_ANSWER']);
 
 function failureOf(error: unknown): Failure {
-  const code = error instanceof BootwaveError ? error.code : 'AGENT_FAULT';
-  const what = error instanceof BootwaveError ? error.what : messageOf(error);
+  const code = codeOf(error, 'AGENT_FAULT');
+  const what = whatOf(error);
   if (error instanceof ServerRefused) return { kind: 'refused', code, what };
   return { kind: REMOTE.has(code) ? 'unreachable' : 'local', code, what };
 }

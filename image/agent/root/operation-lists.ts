@@ -5,6 +5,7 @@ import { diskRequest } from '../../../protocol/agent/disk.ts';
 import { journalRequest } from '../../../protocol/agent/journal.ts';
 import { helperRequest } from '../../../protocol/agent/machine.ts';
 import { DOWNLOADS } from '../../../protocol/agent/places.ts';
+import { rescueRequest } from '../../../protocol/agent/rescue.ts';
 import { wipeRequest } from '../../../protocol/agent/wipe.ts';
 import { CONFIG_OPERATIONS, CONFIG_PLACES } from './config/operations.ts';
 import { alone } from './disk/alone.ts';
@@ -16,6 +17,7 @@ import { letGoOfDisks, WIPE_OPERATIONS } from './disk/wipe/operations.ts';
 import { JOURNAL_OPERATIONS } from './journal/read.ts';
 import { type HelperPlaces, installedEsp, OPERATIONS, pendingLists } from './operations.ts';
 import { orderInForce } from './orders/take.ts';
+import { RESCUE_OPERATIONS } from './rescue/looks.ts';
 import { type HelperList, list } from './serve.ts';
 
 const EFIVARS = '/sys/firmware/efi/efivars';
@@ -78,4 +80,8 @@ export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   config: list(configRequest, CONFIG_OPERATIONS, CONFIG_PLACES),
   /** bootwave-journal@.service: not as root; reads the journal. */
   journal: list(journalRequest, JOURNAL_OPERATIONS, { command: ['journalctl'], now: Date.now }),
+  /** bootwave-rescue@.service: reads, and not for the agent. */
+  rescue: list(rescueRequest, RESCUE_OPERATIONS, {
+    ...{ order: disks.order, readDisks: () => readDisks(), proc: '/proc', sys: '/sys', now: Date.now },
+  }),
 };

@@ -3,7 +3,7 @@
  */
 import { Socket } from 'node:net';
 import type * as z from 'zod/mini';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError, codeOf, messageOf } from '../../../base/error.ts';
 import { HELPER_LINE } from '../../../protocol/agent/machine.ts';
 
 export type HelperList = {
@@ -49,7 +49,7 @@ export async function serve(list: HelperList | undefined): Promise<void> {
   try {
     reply = { ok: true, result: await answer(await readRequest(socket), list) };
   } catch (error) {
-    const code = error instanceof BootwaveError ? error.code : 'HELPER_FAULT';
+    const code = codeOf(error, 'HELPER_FAULT');
     console.error(`bootwave-helper: ${code}: ${messageOf(error)}`);
     const { what, unchanged, next } = error instanceof BootwaveError ? error : { what: messageOf(error) };
     reply = { ok: false, error: { code, what: what.slice(0, 1000), unchanged, next } };

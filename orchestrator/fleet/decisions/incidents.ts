@@ -3,6 +3,7 @@
  * decision, so that whoever owns Redis neither opens one, nor ends one, nor lets a node pass a step.
  */
 import { z } from 'zod';
+import { type Rescue, rescueSchema } from '../../../protocol/order.ts';
 import { at } from '../keys.ts';
 import { LastWords } from './last-words.ts';
 
@@ -61,6 +62,35 @@ export const incidentSchema = z.object({
     })
     .nullable()
     .default(null),
+  /**
+   * The node runs its agent and none of its services, so that people can look at it. Null: that is over. Absent: nobody has asked
+   * for it since the node was first known.
+   */
+  rescue: z
+    .object({
+      by: z.string(),
+      reason: z.string(),
+      /** Milliseconds since the epoch. */
+      at: z.number(),
+      access: rescueSchema.shape.access,
+    })
+    .nullish(),
+  /** What was collected of it, each in a file of the server that did it (recovery/evidence.ts). */
+  collected: z
+    .array(
+      z.object({
+        file: z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:-]*\.tar$/),
+        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+        bytes: z.int().min(0),
+        /** Milliseconds since the epoch. */
+        at: z.number(),
+        by: z.string(),
+        /** What the node did not show, and why. */
+        missing: z.array(z.string()).max(64),
+      }),
+    )
+    .max(64)
+    .optional(),
   by: z.string(),
   /** Milliseconds since the epoch: when it began, when this step did. */
   openedAt: z.number(),
@@ -117,6 +147,18 @@ export const isTriedFromNetwork = ({
 /** Whether the machine starts from the network, never from its disk, and is watched as a member is. */
 export const isKeptOff = (incident: Pick<Incident, 'road' | 'step'>): boolean =>
   isHeldBy(incident) || incident.step === 'wiped';
+
+/**
+ * What an order that is signed now says of it. Only of a broken node: one that may be an attacker's gets no other order than to wipe, and
+ * nobody looks at what it shows.
+ */
+export function rescueOf(incident: Incident | undefined, now: number): Rescue | null {
+  if (incident === undefined || incident.road !== 'broken' || isOver(incident)) return null;
+  const { number, rescue } = incident;
+  if (rescue == null) return null;
+  const { access } = rescue;
+  return { incident: number, ...(access === undefined || access.until <= now ? {} : { access }) };
+}
 
 export const isOver = ({ step }: Pick<Incident, 'step'>): boolean => step === 'ended';
 

@@ -1,5 +1,5 @@
 import { defined } from '../../../base/defined.ts';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError, whatOf } from '../../../base/error.ts';
 import { type Manifest, publishedVersions, readManifest } from '../../../image/build/manifest.ts';
 import { release, unrelease } from '../../../image/publish/publish.ts';
 import { Released } from '../../../image/publish/released.ts';
@@ -97,7 +97,7 @@ export async function withdrawImage(
 function halfWithdrawn(version: string, cause: unknown): BootwaveError {
   const { code, next } =
     cause instanceof BootwaveError ? cause : { code: 'IMAGE_HALF_WITHDRAWN', next: undefined };
-  const why = cause instanceof BootwaveError ? cause.what : messageOf(cause);
+  const why = whatOf(cause);
   return new BootwaveError({
     code,
     what: `image ${version} is withdrawn: no order and no new hardware gets it; but it is still released: ${why}`,

@@ -69,7 +69,7 @@ export async function retry({ node, reason }: Word, acting: Acting): Promise<Inc
   return change(acting, record, (now) => {
     if (now?.step !== 'person' || now.number !== before.number) throw notWaiting(before);
     const step = now.road === 'broken' ? 'open' : 'fenced';
-    return { ...now, step, tries: {}, reason: `${acting.by.actor}: ${reason}` };
+    return { ...now, step, tries: {}, rescue: null, reason: `${acting.by.actor}: ${reason}` };
   });
 }
 
@@ -87,6 +87,24 @@ export async function end({ node, reason }: Word, acting: Acting): Promise<Incid
         `'bootwave incident show ${now.name}' says what its wipe waits for; or put it out: bootwave node retire ${now.name}`,
       );
     return { ...now, step: 'ended', reason: `${acting.by.actor}: ${reason}` };
+  });
+}
+
+/** @throws BootwaveError `INCIDENT_NONE`, `INCIDENT_ROAD`, `INCIDENT_OVER` */
+export async function rescue({ node, reason }: Word, acting: Acting): Promise<IncidentView> {
+  const { by } = acting;
+  const record = await acting.fleet.nodes.resolve(node);
+  await known(acting, record);
+  return change(acting, record, (now) => {
+    const { step } = inRoadOfBroken(now, record);
+    if (now!.rescue != null) return null;
+    const asked = `${by.actor}: ${reason}`;
+    return {
+      ...now!,
+      step: step === 'open' ? 'person' : step,
+      reason: `in rescue: ${asked}`,
+      rescue: { by: by.actor, reason, at: by.at },
+    };
   });
 }
 
@@ -125,7 +143,24 @@ const afterText = (after: Signal['after']): string => {
   return after.times === 1 ? 'at once' : `${after.times} times within ${after.within} min`;
 };
 
-async function known({ fleet }: Acting, { id, name }: NodeRecord): Promise<Incident> {
+/** @throws BootwaveError `INCIDENT_ROAD`, `INCIDENT_OVER` */
+export function inRoadOfBroken(now: Incident | undefined, { name }: Pick<NodeRecord, 'name'>): Incident {
+  if (now === undefined || isOver(now))
+    throw refusal(
+      'INCIDENT_OVER',
+      `no incident of node ${name} is open`,
+      `bootwave node recover ${name} --reason WHY begins one`,
+    );
+  if (now.road === 'broken') return now;
+  throw refusal(
+    'INCIDENT_ROAD',
+    `node ${name} may be in somebody else's hands: nobody looks into it, and it gets no order but to wipe`,
+    `'bootwave incident evidence ${name}' shows what servers have seen of it; its disk can be taken out`,
+  );
+}
+
+/** @throws BootwaveError `INCIDENT_NONE` */
+export async function known({ fleet }: Acting, { id, name }: NodeRecord): Promise<Incident> {
   const found = await readIncident(fleet, id);
   if (found !== undefined) return found;
   throw refusal('INCIDENT_NONE', `node ${name} never had an incident`);

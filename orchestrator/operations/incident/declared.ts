@@ -1,7 +1,11 @@
 import { z } from 'zod';
+import { LOOKS } from '../../../protocol/agent/rescue.ts';
+import type { Collected } from '../../recovery/evidence.ts';
 import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
-import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
+import { AT_SITES, atNodes, CORE, operation, READ } from '../operation.ts';
+import type { Looked } from './access.ts';
 import type { IncidentShown, IncidentView } from './acts.ts';
+import type { Evidence, Taken } from './evidence.ts';
 
 const node = z.strictObject({ node: nodeWord });
 const word = node.extend({ reason });
@@ -45,6 +49,79 @@ export const end = operation({
   input: word,
   result: typed<IncidentView>(),
   act: async () => (await import('./acts.ts')).end,
+});
+
+export const rescue = operation({
+  name: 'incident rescue',
+  help: 'have a broken node run its agent and none of its services, until its incident ends or the automation goes on',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: word,
+  result: typed<IncidentView>(),
+  act: async () => (await import('./acts.ts')).rescue,
+});
+
+export const access = operation({
+  name: 'incident access',
+  help: 'look at a node in rescue, one thing of a list at a time; what it shows is recorded',
+  who: CORE,
+  nodes: ['node'],
+  input: word.extend({
+    /** Null: only opened. */
+    look: z
+      .enum([...LOOKS, 'hash'])
+      .nullable()
+      .default(null),
+    /** Of `hash`: WWN, or serial number. */
+    disk: z.string().min(1).max(128).optional(),
+  }),
+  result: typed<Looked>(),
+  act: async () => (await import('./access.ts')).access,
+});
+
+export const leave = operation({
+  name: 'incident leave',
+  help: 'have nobody look at a node in rescue any more',
+  who: AT_SITES,
+  nodes: ['node'],
+  site: atNodes,
+  input: node,
+  result: z.object({ node: z.string(), changed: z.boolean() }),
+  act: async () => (await import('./access.ts')).leave,
+});
+
+export const evidence = operation({
+  name: 'incident evidence',
+  help: 'what was seen, and what was collected of the last incident of a node, and whether it is whole',
+  who: READ,
+  nodes: ['node'],
+  input: node,
+  result: typed<Evidence>(),
+  act: async () => (await import('./evidence.ts')).evidence,
+});
+
+export const take = operation({
+  name: 'incident take',
+  help: 'get what was collected of an incident, as a tar file',
+  who: CORE,
+  nodes: ['node'],
+  input: node.extend({ file: z.string().max(256).optional() }),
+  result: typed<Taken>(),
+  act: async () => (await import('./evidence.ts')).take,
+});
+
+export const collect = operation({
+  name: 'incident collect',
+  help: 'keep what servers know of an incident, and all that its node shows if that is in rescue',
+  who: CORE,
+  nodes: ['node'],
+  input: word.extend({
+    /** Of which the node hashes every byte: WWN, or serial number. */
+    disks: z.array(z.string().min(1).max(128)).max(16).default([]),
+  }),
+  result: typed<Collected>(),
+  act: async () => (await import('./evidence.ts')).collect,
 });
 
 export const signals = operation({

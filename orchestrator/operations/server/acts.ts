@@ -1,4 +1,4 @@
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { codeOf, messageOf } from '../../../base/error.ts';
 import { createLogger } from '../../../base/log.ts';
 import type { UpOptions } from '../../up/options.ts';
 import { up } from '../../up/up.ts';
@@ -21,7 +21,7 @@ export async function run(
   });
   const reload = () => {
     running.reload().catch((error: unknown) => {
-      const code = error instanceof BootwaveError ? error.code : 'UNEXPECTED';
+      const code = codeOf(error);
       log.error({ code }, `the configuration was not read again: ${messageOf(error)}`);
     });
   };

@@ -42,7 +42,7 @@ export type RolloutTimes = {
   watch: WatchTimes;
 };
 
-const ROLLOUT_TIMES: RolloutTimes = {
+export const ROLLOUT_TIMES: RolloutTimes = {
   tick: 2_000,
   sweep: 1_000,
   retire: 30_000,

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, statfs, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { BootwaveError } from '../../../base/error.ts';
+import { codeOf } from '../../../base/error.ts';
 import { mustRun } from '../../../base/run.ts';
 import { buildImage } from '../../../image/build/build.ts';
 import { asDiskFull, needSpace } from '../../../image/build/failure.ts';
@@ -19,9 +19,6 @@ async function smallDisk(t: ExecutionContext, megabytes: number): Promise<string
   });
   return folder;
 }
-
-const codeOf = (error: unknown): string | undefined =>
-  error instanceof BootwaveError ? error.code : undefined;
 
 test('a disk that fills up while the image is written: a clear error, no half image', async (t) => {
   t.timeout(15 * 60_000);

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { BootwaveError } from '../../../base/error.ts';
+import { codeOf } from '../../../base/error.ts';
 import {
   imageFile,
   type Manifest,
@@ -39,9 +39,6 @@ async function files(folder: string, version: string, content: string) {
   await writeFile(pair.manifest, JSON.stringify(manifest(version)));
   return pair;
 }
-
-const codeOf = (error: unknown): string | undefined =>
-  error instanceof BootwaveError ? error.code : undefined;
 
 test('a published version is never overwritten', async (t) => {
   const images = await folderOf(t);

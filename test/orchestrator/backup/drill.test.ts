@@ -123,7 +123,7 @@ test('what is wrong is in the report, and nothing is left of it', async (t) => {
   t.regex((await drilled(torn)).fault ?? '', /^RESTORE_DAMAGED: /);
   t.regex((await drilled(file, { serve: async () => 1 })).fault ?? '', /shows 1 nodes of 2/);
   const dead = async () => Promise.reject(new Error('no server'));
-  t.is((await drilled(file, { serve: dead })).fault, 'UNEXPECTED: no server');
+  t.is((await drilled(file, { serve: dead })).fault, 'no server');
   t.is((await drilled(file, { look: async () => ['keys: torn'] })).fault, 'keys: torn');
   // As if a ban had been in force before, and the backup did not have it.
   const log = join(paths.root, 'bans.log');

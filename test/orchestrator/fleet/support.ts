@@ -2,32 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { createLogger } from '../../../base/log.ts';
 import { type DataPaths, dataPaths } from '../../../base/paths.ts';
 import type { Sealer, SealJudge } from '../../../orchestrator/fleet/decisions/seal.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { type Connection, connect } from '../../../orchestrator/redis/connect.ts';
+import { silent } from '../../support/own-redis.ts';
 import { anyImage } from './any-image.ts';
 import { pcr11, START } from './machines.ts';
 
+export * from '../../support/own-redis.ts';
 export * from './machines.ts';
-
-export const silent = createLogger('test', 'silent');
-
-export async function temporaryData(t: ExecutionContext): Promise<DataPaths> {
-  const root = await mkdtemp(join(tmpdir(), 'bw-'));
-  t.teardown(() => rm(root, { recursive: true, force: true }));
-  return dataPaths(root);
-}
-
-/** A real Redis of the test's own; stopped at its end. */
-export async function redisFor(t: ExecutionContext): Promise<Connection & { paths: DataPaths }> {
-  const paths = await temporaryData(t);
-  const connection = await connect(paths, { url: '' });
-  t.teardown(connection.close);
-  return { ...connection, paths };
-}
 
 type Server = Connection & { paths: DataPaths };
 

@@ -28,6 +28,7 @@ const ADMINS = [
 ];
 const CORES = [
   'keys secure-boot revoke',
+  ...['access', 'collect', 'take'].map((word) => `incident ${word}`),
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
   ...['webhook add', 'webhook remove'],
@@ -84,6 +85,8 @@ const AT_SITES = [
     'node recover',
     'incident retry',
     'incident end',
+    'incident rescue',
+    'incident leave',
     'node hold',
     'node unhold',
     'node pin',

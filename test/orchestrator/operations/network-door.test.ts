@@ -9,7 +9,7 @@ import { loadAuthority, rootPem, spkiOf } from '../../../keys/authority.ts';
 import { readCredential } from '../../../keys/credential.ts';
 import type { AuthorityName } from '../../../keys/layout.ts';
 import { ask } from '../../../orchestrator/operations/client.ts';
-import { openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
+import { MOST_OF_ONE, openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
 import { remoteWay } from '../../../orchestrator/operations/remote.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
@@ -208,4 +208,36 @@ test('a port that is taken is refused by its code', async (t) => {
   const identity = { current: () => current, onChange: () => {} };
   const root = await rootPem(paths.keys);
   await t.throwsAsync(openNetworkDoor(house, { port, identity, rootPem: root }), { code: 'OPERATORS_PORT' });
+});
+
+test('who holds as many connections as one person may have keeps nobody else out', async (t) => {
+  const { paths, caller, port, rootFile } = await elsewhere(t);
+  const { file } = await operatorOf(paths, { name: 'mal' }, Date.now());
+  const { file: other } = await operatorOf(paths, { name: 'ann' }, Date.now());
+  const credential = await readFile(file, 'utf8');
+  const ca = await readFile(rootFile, 'utf8');
+  let gone = 0;
+  const open = () =>
+    new Promise<void>((resolve) => {
+      const options = {
+        host: '127.0.0.1',
+        port,
+        key: credential,
+        cert: credential,
+        ca,
+        servername: SERVER_NAME,
+      };
+      const socket = connect(options);
+      // The greeting of the door, or its end.
+      socket.once('data', () => resolve()).on('error', () => {});
+      socket.once('close', () => {
+        gone += 1;
+        resolve();
+      });
+      t.teardown(() => socket.destroy());
+    });
+  for (let i = 0; i < MOST_OF_ONE + 3; i += 1) await open();
+  t.is(gone, 3);
+  await t.throwsAsync((await caller(file))('site list', {}), { code: 'SERVER_SILENT' });
+  t.like(await (await caller(other))('site list', {}), { result: [{ name: 'default' }] });
 });

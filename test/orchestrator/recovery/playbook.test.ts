@@ -73,6 +73,19 @@ test('broken: from the gentlest to the last, each with its time, then a person, 
   });
 });
 
+test('broken: in rescue nothing is tried, and being well without its services ends nothing; leaving the fleet does', (t) => {
+  const rescue = { by: 'operator:ann', reason: 'x', at: T0 };
+  const incident: Incident = { ...begun('broken'), step: 'person', rescue };
+  const well = () => ({ state: 'healthy' as const, wellSince: T0 });
+  t.like(play(incident, well, 60), { done: [], incident: { step: 'person' } });
+  t.like(
+    play({ ...incident, step: 'open' }, () => ({}), 60),
+    { done: [], incident: { step: 'open' } },
+  );
+  t.is(play({ ...incident, rescue: null }, well, 60).incident.step, 'ended');
+  t.is(play(incident, () => ({ state: 'retired' }), 1).incident.step, 'ended');
+});
+
 test('broken: without a BMC, and without the word to wipe, a person is asked sooner', (t) => {
   const { done, incident } = play(begun('broken'), () => ({ hasBmc: false, recovery: 'person' }), 60);
   t.deepEqual(done, [['restart', 0]]);

@@ -1,101 +1,20 @@
 /** A service is frozen by a person, and its nodes are, over the real wire. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { dataPaths } from '../../../base/paths.ts';
-import { releaseService } from '../../../image/publish/services.ts';
-import { commit } from '../../../orchestrator/fleet/commit.ts';
 import * as acts from '../../../orchestrator/operations/restraint/acts.ts';
-import { orderKey } from '../../../orchestrator/orders/issued.ts';
-import { sign } from '../../../orchestrator/orders/sign.ts';
 import { startRestraintKeeper } from '../../../orchestrator/restraints/keep.ts';
-import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
-import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
-import { bundle } from '../../image/publish/bundle.ts';
 import { slowJournal } from '../../support/slow-journal.ts';
-import { silent } from '../fleet/support.ts';
-import { benchFor } from '../rollout/run/support.ts';
-import { POOL } from '../rollout/run/times.ts';
+import { until } from '../../support/until.ts';
 import { orderOf } from '../signer/orders.ts';
+import { by, house, NAME } from './house.ts';
 
-const NAME = 'fleet/shop';
 /** As people read it. */
 const SHOWN = 'shop';
-const by = { actor: 'operator:ann', at: 1 };
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
-    if (await what()) return;
-  throw new Error('not within two minutes');
-}
-
-/** Nodes that run a service, the keeper, and what people do. */
-async function house(t: ExecutionContext, count: number) {
-  const bench = await benchFor(t, { count, decides: 'all' });
-  const { fleet, redis, sim, nodes, signer, clientKey, root } = bench;
-  const paths = dataPaths(root);
-  const made = await bundle(paths, NAME, '1');
-  await releaseService(made, { paths });
-  const service = { name: NAME, version: '1', sha256: made.sha256, size: made.size };
-  const { name: _, ...part } = service;
-  const decision = {
-    state: 'open' as const,
-    opened: true,
-    of: 'service' as const,
-    approvals: [],
-    setup: '',
-    from: [],
-    joins: [],
-  };
-  await fleet.decisions.commit({ records: [] }, [
-    fleet.decisions.rollout(
-      'ro-1',
-      { ...decision, on: [`${NAME}:1`], services: [{ name: NAME, bundle: part }] },
-      by,
-      'test',
-    ),
-  ]);
-  const stop = new AbortController();
-  const pool = new LinkPool({
-    privateKey: clientKey,
-    resolve: targetsOf(fleet, sim.port),
-    limits: POOL,
-    signal: stop.signal,
-  });
-  for (const { id: node } of nodes) {
-    const order = orderOf({ node, epoch: 4, image: null, services: [service] }, Date.now());
-    const body = JSON.stringify({ rollout: 'ro-1', kind: 'activate', order });
-    await commit(redis, {
-      records: [{ key: orderKey(node), expect: null, next: { state: 'issued', epoch: 4, body } }],
-    });
-    await pool.request(
-      node,
-      'order',
-      { envelope: await sign(redis, signer.client, order) },
-      { signal: stop.signal, timeout: 20_000 },
-    );
-  }
-  const kept = startRestraintKeeper({
-    ...{ fleet, pool, signer: signer.client, log: silent, signal: stop.signal },
-    times: { look: 100, again: 200 },
-  });
-  t.teardown(async () => {
-    stop.abort();
-    await kept;
-  });
-  const acting = {
-    fleet,
-    by: { ...by, at: Date.now() },
-    links: () => pool,
-    signal: stop.signal,
-    log: silent,
-  } as never;
-  const shown = () => nodes.map(({ services }) => services.status()[0]?.restraint);
-  return { ...bench, acting, shown, pool };
-}
+const housed = (t: ExecutionContext, count: number) => house(t, count, startRestraintKeeper);
 
 test('frozen everywhere, throttled on one node, let go: each within moments, said by the nodes, and in the history', async (t) => {
-  const { acting, shown, nodes, fleet } = await house(t, 3);
+  const { acting, shown, nodes, fleet } = await housed(t, 3);
   const [one] = nodes.map(({ id }) => id);
   const names = (await fleet.nodes.getMany(nodes.map(({ id }) => id))).map(({ name }) => name);
   const ask = { service: NAME, nodes: [], reason: 'it scans' };
@@ -132,7 +51,7 @@ test('frozen everywhere, throttled on one node, let go: each within moments, sai
 });
 
 test.serial('a slow disk, from which the signer reads what was decided, keeps no node frozen', async (t) => {
-  const { acting, shown } = await house(t, 3);
+  const { acting, shown } = await housed(t, 3);
   const ask = { service: NAME, nodes: [], reason: 'it scans' };
   await acts.freeze(ask, acting);
   t.deepEqual(shown(), ['freeze', 'freeze', 'freeze']);
@@ -142,7 +61,7 @@ test.serial('a slow disk, from which the signer reads what was decided, keeps no
 });
 
 test('who is away, or in the hands of a rollout, is frozen as well: when it is heard, and at once', async (t) => {
-  const { acting, shown, nodes, redis } = await house(t, 2);
+  const { acting, shown, nodes, redis } = await housed(t, 2);
   const [away, held] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
   await redis.hset(HOLDERS, held.id, 'ro-2');
   away.vanish();
@@ -154,7 +73,7 @@ test('who is away, or in the hands of a rollout, is frozen as well: when it is h
 });
 
 test('a node that fails at first is asked again, and no other is named twice for that', async (t) => {
-  const { acting, nodes, fleet, pool } = await house(t, 2);
+  const { acting, nodes, fleet, pool } = await housed(t, 2);
   const ids = nodes.map(({ id }) => id);
   let failed = false;
   const request: typeof pool.request = async (id, ...rest) => {
@@ -194,7 +113,7 @@ test('an image from before refuses such an order as a whole, and what it had sta
 });
 
 test('what is nowhere, or not restrained, is said, and nothing is decided', async (t) => {
-  const { acting, fleet, nodes } = await house(t, 1);
+  const { acting, fleet, nodes } = await housed(t, 1);
   const ask = { service: 'web/other', nodes: [] as string[], reason: 'x' };
   await t.throwsAsync(acts.freeze(ask, acting), { code: 'SERVICE_NOWHERE' });
   await t.throwsAsync(acts.freeze({ ...ask, service: 'a b' }, acting), { code: 'SERVICE_NOWHERE' });

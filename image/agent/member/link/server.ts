@@ -1,6 +1,6 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { BootwaveError } from '../../../../base/error.ts';
+import { codeOf } from '../../../../base/error.ts';
 import { encodeFrame, FrameDecoder } from '../../../../protocol/link/frame.ts';
 import { type FromNode, LINK_LIMITS } from '../../../../protocol/link/messages.ts';
 import { Dispatcher, failureOf } from './dispatch.ts';
@@ -83,7 +83,7 @@ function serveLink(socket: Socket, { handlers, log }: LinkServerOptions): void {
     try {
       for (const message of decoder.push(chunk)) dispatcher.receive(message);
     } catch (error) {
-      log.warn({ code: error instanceof BootwaveError ? error.code : 'LINK_FAULT' }, 'closing a link');
+      log.warn({ code: codeOf(error, 'LINK_FAULT') }, 'closing a link');
       send({ kind: 'error', id: null, error: failureOf(error) });
       socket.removeAllListeners('data');
       socket.end();

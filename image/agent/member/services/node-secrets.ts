@@ -3,7 +3,7 @@
  * when root has none yet, and when a server says that one has changed.
  */
 import { type BackoffLimits, backoff } from '../../../../base/backoff.ts';
-import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { BootwaveError, whatAndCode } from '../../../../base/error.ts';
 import type { InstanceView } from '../../../../protocol/agent/services.ts';
 import { PATHS } from '../../../../protocol/enrolment/messages.ts';
 import { secretsAnswer, secretsNonceReply } from '../../../../protocol/enrolment/secrets.ts';
@@ -80,7 +80,7 @@ export class NodeSecrets {
         this.#errors.delete(name);
       } catch (error) {
         this.#parts.signal.throwIfAborted();
-        this.#errors.set(name, whyOf(error));
+        this.#errors.set(name, whatAndCode(error));
       }
     }
     return isBrought;
@@ -128,7 +128,3 @@ export class NodeSecrets {
 /** It waits for them, or would begin to once its bundle is here. */
 const isLacking = ({ secrets, state }: InstanceView): boolean =>
   secrets !== null && secrets.number === null && state !== 'refused';
-
-function whyOf(error: unknown): string {
-  return error instanceof BootwaveError ? `${error.what} [${error.code}]` : messageOf(error);
-}

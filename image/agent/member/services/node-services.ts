@@ -3,7 +3,7 @@
  * decides by itself; an agent that is gone for a while leaves everything as it runs.
  */
 import { mkdir, rm } from 'node:fs/promises';
-import { BootwaveError, messageOf } from '../../../../base/error.ts';
+import { BootwaveError, whatAndCode } from '../../../../base/error.ts';
 import { exists } from '../../../../base/files.ts';
 import { flat } from '../../../../base/line.ts';
 import type { InstanceView } from '../../../../protocol/agent/services.ts';
@@ -243,8 +243,7 @@ export class NodeServices {
       this.#errors.delete(name);
     } catch (error) {
       signal.throwIfAborted();
-      const code = error instanceof BootwaveError ? ` [${error.code}]` : '';
-      const why = `${error instanceof BootwaveError ? error.what : messageOf(error)}${code}`;
+      const why = whatAndCode(error);
       if (this.#errors.get(name) !== why) this.#parts.log.warn({ name, why }, 'a service was not fetched');
       this.#errors.set(name, why);
     }

@@ -11,6 +11,7 @@ import { compareVersions, newerVersion } from '../../../../formats/version.ts';
 import type { Remembered, Taken } from '../../../../protocol/agent/machine.ts';
 import type { Order } from '../../../../protocol/order.ts';
 import { readOrderKeys, type VerifiedOrder, verifyOrder } from '../../../../protocol/order-envelope.ts';
+import { admitLookers } from './access.ts';
 import { NOTHING, type OrderMemory } from './memory.ts';
 import type { OrderNv } from './nv.ts';
 
@@ -55,6 +56,7 @@ export async function takeOrder(envelope: unknown, places: TakePlaces): Promise<
   // A TPM wears with each write: only what rises is written, epoch and floor together.
   const kept = accepted === 'same' ? memory : await keep(places, after, memory, isThere);
   await writeFileAtomic(files(places.run).order, JSON.stringify(envelope));
+  await admitLookers(places.run, order);
   return { memory: kept, epoch: order.epoch, floor, digest, accepted };
 }
 

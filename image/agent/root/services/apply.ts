@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../base/error.ts';
-import type { ServicesResults } from '../../../../protocol/agent/services.ts';
-import type { Order } from '../../../../protocol/order.ts';
+import type { InstanceView, ServicesResults } from '../../../../protocol/agent/services.ts';
+import type { Order, OrderedService } from '../../../../protocol/order.ts';
 import type { Share } from '../../../../protocol/reservation.ts';
 import { bundlesIn, dropParts, takeBundle } from './bundle.ts';
 import { recordsIn } from './instance.ts';
@@ -48,7 +48,7 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
     return { instances: [] };
   }
   // First of all: what goes wrong with bringing others must not keep it running.
-  const named = new Set(names);
+  const named = new Set(order.rescue === undefined ? names : []);
   const gone = ran.map(({ name }) => name).filter((name) => !named.has(name));
   // Who is frozen does not end.
   for (const one of ran) if (gone.includes(one.name)) await thaw(one, places);
@@ -59,6 +59,10 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
     running.map(({ name }) => name),
     places,
   );
+  if (order.rescue !== undefined) {
+    await dropSecrets(places.secrets, []);
+    return { instances: order.services.map((service) => rescued(service, running, before)) };
+  }
   // What does harm is stopped before anything is fetched or begun.
   const unrestrained = await restrain(await recordsIn(places), order, places);
   const wanted = await wantedOf(order, before, places);
@@ -105,6 +109,24 @@ export async function applyServices(healthy: ReadonlySet<string>, places: Servic
     return { ...view, ...failure, runs: now.find(({ name }) => name === view.name)?.version ?? null };
   });
   return shared === undefined ? { instances } : { instances, shared };
+}
+
+/** Its bundle and its state stay; nothing of it runs, but what did not end. */
+function rescued(
+  { name, version, sha256 }: OrderedService,
+  running: readonly Running[],
+  stored: ReadonlySet<string>,
+): InstanceView {
+  const still = running.find((one) => one.name === name);
+  return {
+    ...{ name, version, stored: stored.has(sha256), runs: still?.version ?? null, restarts: 0, since: null },
+    ...{ secrets: null, restraint: null, interface: null, check: null },
+    state: still === undefined ? 'waiting' : 'failed',
+    why:
+      still === undefined
+        ? 'this node is in rescue: nothing runs [NODE_RESCUE]'
+        : 'it does not end [NODE_RESCUE]',
+  };
 }
 
 /** Code of what a mirror says when nothing can be laid out for it. */

@@ -7,10 +7,14 @@ import { join } from 'node:path';
 
 const HELPER = join(import.meta.dirname, '../../../../image/agent/root/main.ts');
 
-/** @param list by its name in the unit's command line @param before words of a command that runs the helper */
-export async function helperSocket(list: string, before: readonly string[] = []) {
+/**
+ * @param list by its name in the unit's command line
+ * @param before words of a command that runs the helper
+ * @param at where it listens
+ */
+export async function helperSocket(list: string, before: readonly string[] = [], at?: string) {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-test-helper-'));
-  const path = join(folder, 'helper.sock');
+  const path = at ?? join(folder, 'helper.sock');
   const children: ChildProcess[] = [];
   const server = createServer({ pauseOnConnect: true }, (socket: Socket) => {
     const [program = '', ...words] = [...before, process.execPath, HELPER, list];

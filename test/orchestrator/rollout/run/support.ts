@@ -27,8 +27,8 @@ import { checkSpec } from '../../../../orchestrator/rollout/spec.ts';
 import { LinkPool } from '../../../../orchestrator/transport/pool.ts';
 import { orderKeyId } from '../../../../protocol/order-envelope.ts';
 import { keysIn } from '../../../support/keys.ts';
+import { redisFor, silent } from '../../../support/own-redis.ts';
 import { type RealSigner, realSigner } from '../../../support/real-signer.ts';
-import { redisFor, silent } from '../../fleet/support.ts';
 import { POOL, TIMES } from './times.ts';
 
 export const VERSIONS = ['1.0', '2.0', '3.0'];

@@ -1,6 +1,6 @@
 /*
  * The shell of the account `bootwave-link`, and all that this account can run: copies bytes between the SSH channel
- * and the agent's socket. sshd starts it as `relay -c <command of the subsystem>`; anything else is refused, so the
+ * and the agent's socket. So it is, with another socket, that of `bootwave-rescue`. sshd starts it as `relay -c <command of the subsystem>`; anything else is refused, so the
  * account has no shell, no exec and no sftp whatever sshd's configuration says.
  *
  * In C because a Node process takes 1-2 s to start on an emulated machine and socat, besides its libraries, cannot
@@ -74,7 +74,7 @@ static struct flow in, out;
 
 int main(int argc, char **argv) {
   if (argc != 3 || strcmp(argv[1], "-c") != 0 || strcmp(argv[2], LINK_COMMAND) != 0) {
-    say("bootwave: this account carries the link and runs nothing else\n");
+    say("bootwave: this account runs one thing, and nothing else\n");
     return REFUSED;
   }
   signal(SIGPIPE, SIG_IGN);

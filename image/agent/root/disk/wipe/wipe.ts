@@ -11,7 +11,6 @@ export type WipeOptions = {
   partitions: readonly Extent[];
   /** What was on it lay there without encryption: it is overwritten whole, whatever the drive says of a discard. */
   plain: boolean;
-  signal?: AbortSignal;
   /** A whole number below its argument; default: of the system's generator. */
   random?: (below: number) => number;
   onStep?: (step: string) => void;
@@ -29,7 +28,7 @@ export type Wiped = {
 
 /** Never throws for what the disk does: a disk that cannot be wiped is a result, and the node is not trusted again. */
 export async function wipeDisk(target: Target, options: WipeOptions): Promise<Wiped> {
-  const { partitions, plain, signal, random = (below) => randomInt(below), onStep = () => {} } = options;
+  const { partitions, plain, random = (below) => randomInt(below), onStep = () => {} } = options;
   const steps: string[] = [];
   const did = (step: string) => {
     steps.push(step);
@@ -40,7 +39,7 @@ export async function wipeDisk(target: Target, options: WipeOptions): Promise<Wi
   let survived: Survivor[] = [];
   try {
     const before = await sample(target, [...regions, ...randomBlocks(target.size, random)]);
-    for (const region of regions) await overwrite(target, region, signal);
+    for (const region of regions) await overwrite(target, region);
     await target.settle();
     did('the heads of partitions and the tables were overwritten');
     did(await discarded(target));
@@ -48,7 +47,7 @@ export async function wipeDisk(target: Target, options: WipeOptions): Promise<Wi
     survived = await survivors(target, before);
     if (survived.length > 0) did(`${survived.length} or more blocks read as before`);
     if (plain || survived.length > 0) {
-      await overwrite(target, { from: 0, length: target.size }, signal);
+      await overwrite(target, { from: 0, length: target.size });
       await target.settle();
       did('the whole disk was overwritten');
       const rest = await notZero(target, [...regions, ...randomBlocks(target.size, random)]);
@@ -60,7 +59,6 @@ export async function wipeDisk(target: Target, options: WipeOptions): Promise<Wi
     const why = left.length === 0 ? '' : `it still reads as before: ${named(left)}`;
     return { wiped: left.length === 0, steps, survived, why };
   } catch (error) {
-    signal?.throwIfAborted();
     return { wiped: false, steps, survived, why: messageOf(error).slice(0, 300) };
   }
 }
@@ -76,12 +74,10 @@ async function discarded(target: Target): Promise<string> {
 async function overwrite(
   target: Target,
   { from, length }: Pick<Region, 'from' | 'length'>,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
   const zeros = Buffer.alloc(PIECE);
   const end = Math.min(from + length, target.size);
   for (let at = from; at < end; at += PIECE) {
-    signal?.throwIfAborted();
     await target.write(zeros.subarray(0, Math.min(PIECE, end - at)), at);
   }
 }

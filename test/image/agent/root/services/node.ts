@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { applyServices, type ServicePlaces } from '../../../../../image/agent/root/services/apply.ts';
 import { instanceCgroup } from '../../../../../protocol/agent/units.ts';
-import type { Order, Restraint } from '../../../../../protocol/order.ts';
+import type { Order, Rescue, Restraint } from '../../../../../protocol/order.ts';
 import type { Reservation } from '../../../../../protocol/reservation.ts';
 import { type Released, releases, scratch } from './bundles.ts';
 
@@ -20,6 +20,7 @@ export async function setUp(t: ExecutionContext) {
   let services: Order['services'] = [];
   let restraints: Restraint[] = [];
   let reservations: Reservation[] = [];
+  let rescue: Rescue | undefined;
   let failing: string | null = null;
   let issuedAt = Date.now();
   let now = issuedAt;
@@ -46,6 +47,7 @@ export async function setUp(t: ExecutionContext) {
         ...{ services, issuedAt, mode },
         ...(restraints.length === 0 ? {} : { restraints }),
         ...(reservations.length === 0 ? {} : { reservations }),
+        ...(rescue === undefined ? {} : { rescue }),
       }) as unknown as Order,
     keptOn: async () => keptOn,
     freeMemory: () => 2 ** 32,
@@ -53,6 +55,9 @@ export async function setUp(t: ExecutionContext) {
     now: () => now,
     async systemctl(...args) {
       const [verb = '', ...rest] = args.filter((arg) => !arg.startsWith('--'));
+      // An image has no D-Bus daemon, which these ask.
+      if (/^(freeze|thaw|clean|bind|mount-image)$/.test(verb))
+        return { code: 1, stdout: '', stderr: 'Failed to connect to bus: No such file or directory' };
       if (verb === failing) return { code: 1, stdout: '', stderr: 'Job failed.' };
       if (verb !== 'show') said.push([verb, ...rest].join(' '));
       if (verb === 'reload') await freeze();
@@ -80,6 +85,9 @@ export async function setUp(t: ExecutionContext) {
     },
     restrain(all: Restraint[]) {
       restraints = all;
+    },
+    rescue(now: Rescue | undefined) {
+      rescue = now;
     },
     reserve(all: Reservation[]) {
       reservations = all;

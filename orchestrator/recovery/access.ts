@@ -1,0 +1,105 @@
+/**
+ * Who may look at a node in rescue. While somebody does, the node's order names an authority for its incident: its key is made for that, lives
+ * in the memory of this process, and is on no disk. A server that ends has nobody look any more; whoever asks again gets another one.
+ */
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BootwaveError, refusal } from '../../base/error.ts';
+import { rawPublicKey } from '../../keys/ssh-key.ts';
+import type { RescueRequest } from '../../protocol/agent/rescue.ts';
+import type { By } from '../fleet/acting.ts';
+import type { Incident } from '../fleet/decisions/incidents.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { askRescue } from '../transport/ask-rescue.ts';
+import type { LinkTarget } from '../transport/channel.ts';
+import { decideIncident } from './incidents.ts';
+
+/** Milliseconds: how long people may look, what has to be left of it for a look, and in which the node has to have its order. */
+export const ACCESS = { holds: 30 * 60_000, left: 60_000, order: 60_000, again: 500 } as const;
+
+type Grant = { authority: KeyObject; hex: string; until: number };
+/** Of this process, by node. */
+const grants = new Map<string, Grant>();
+
+export type Access = { incident: Incident; until: number; authority: KeyObject; fresh: boolean };
+
+/** @throws BootwaveError `INCIDENT_NO_RESCUE`, and what `checked` and `decideIncident` throw */
+export async function openAccess(
+  fleet: Fleet,
+  { id, name }: { id: string; name: string },
+  checked: (now: Incident | undefined) => Incident,
+  by: By,
+): Promise<Access> {
+  let grant = grants.get(id);
+  const { incident, changed } = await decideIncident(
+    fleet,
+    id,
+    (now) => {
+      const known = checked(now);
+      const { rescue } = known;
+      if (rescue == null)
+        throw refusal(
+          'INCIDENT_NO_RESCUE',
+          `node ${name} is not in rescue: it runs what it is to run, and nobody looks into that`,
+          `bootwave incident rescue ${name} --reason WHY`,
+        );
+      const isMine = grant !== undefined && rescue.access?.authority === grant.hex;
+      if (isMine && grant!.until - by.at > ACCESS.left) return null;
+      const authority = generateKeyPairSync('ed25519').privateKey;
+      const hex = rawPublicKey(authority).toString('hex');
+      grant = { authority, hex, until: by.at + ACCESS.holds };
+      return { ...known, rescue: { ...rescue, access: { authority: hex, until: grant.until } } };
+    },
+    by,
+  );
+  grants.set(id, grant!);
+  return { incident: incident!, until: grant!.until, authority: grant!.authority, fresh: changed };
+}
+
+/** @returns false: nobody might look */
+export async function closeAccess(fleet: Fleet, node: string, by: By): Promise<boolean> {
+  grants.delete(node);
+  const { changed } = await decideIncident(
+    fleet,
+    node,
+    (now) => {
+      if (now?.rescue?.access === undefined) return null;
+      const { access: _, ...rescue } = now.rescue;
+      return { ...now, rescue };
+    },
+    by,
+  );
+  return changed;
+}
+
+/**
+ * One look, as soon as the node has the order that allows it.
+ * @throws BootwaveError `RESCUE_ORDER_LATE`, and as `askRescue`
+ */
+export async function lookInto(
+  target: LinkTarget,
+  { incident, authority, until }: Access,
+  request: RescueRequest,
+  { who, signal }: { who: string; signal: AbortSignal },
+): Promise<{ bytes: Buffer; more: boolean }> {
+  const over = AbortSignal.timeout(Math.max(1, until - Date.now()));
+  const stop = AbortSignal.any([signal, over]);
+  const looker = { authority, incident: incident.number, who };
+  for (const last = performance.now() + ACCESS.order; ; ) {
+    try {
+      return await askRescue(target, looker, request, stop);
+    } catch (error) {
+      // Until it has its order, it lets nobody in.
+      if (!(error instanceof BootwaveError) || error.code !== 'LINK_AUTH') throw error;
+      if (performance.now() > last)
+        throw new BootwaveError({
+          code: 'RESCUE_ORDER_LATE',
+          what: `node ${incident.name} lets nobody in: it has no order yet that says so, or an image that knows no rescue`,
+          unchanged: 'nothing was shown',
+          next: `bootwave node history ${incident.name} says whether it refuses the order`,
+          cause: error,
+        });
+      await sleep(ACCESS.again, undefined, { signal: stop });
+    }
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * A person looks at a broken node: decided, signed, delivered over the link, taken by root, let in by the image's sshd, shown by root's helper,
+ * recorded. All of it real, on loopback.
+ */
+import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import { chmod, chown, copyFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { readTar } from '../../../formats/tar.ts';
+import { createLinkServer } from '../../../image/agent/member/link/server.ts';
+import { noteNode, takeOrder } from '../../../image/agent/root/orders/take.ts';
+import { keyLayout } from '../../../keys/layout.ts';
+import { access, leave } from '../../../orchestrator/operations/incident/access.ts';
+import * as acts from '../../../orchestrator/operations/incident/acts.ts';
+import { collect, evidence, take } from '../../../orchestrator/operations/incident/evidence.ts';
+import { fence } from '../../../orchestrator/recovery/fence.ts';
+import { startRescueKeeper } from '../../../orchestrator/recovery/keep-rescue.ts';
+import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
+import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import { server } from '../../attack/redis/server.ts';
+import { handlersOf, quiet, statusOf } from '../../image/agent/member/link/handlers.ts';
+import { helperSocket } from '../../image/agent/root/helper-socket.ts';
+import { realSigner } from '../../support/real-signer.ts';
+import { beatOfBoot, certificateFor, enrolment, silent } from '../fleet/support.ts';
+import { nodeSshd } from '../transport/sshd.ts';
+
+const NODE = enrolment(1).id;
+/** Nodes' sshd listens there; nothing else has this address. */
+const PLACE = { host: `127.77.${process.pid % 250}.1`, port: 22 };
+const WHY = { node: NODE, reason: 'it is slow' };
+
+/** A member, its sshd and root on it, and a server that brings it orders. */
+async function house(t: ExecutionContext) {
+  const { fleet, paths, admit, directory } = await server(t);
+  const layout = keyLayout(paths.keys);
+  const orderKey = createPrivateKey(await readFile(layout.order.key, 'utf8'));
+  const signer = await realSigner(paths, orderKey, {});
+  t.teardown(signer.close);
+  const node = await nodeSshd(await readFile(layout.ssh.pub, 'utf8'), PLACE);
+  t.teardown(node.remove);
+  const keys = join(node.folder, 'lib/bootwave/fleet');
+  await copyFile(layout.order.pub, join(keys, 'order.pub'));
+  await noteNode(node.run, NODE);
+  const socket = join(node.run, 'rescue.sock');
+  const helper = await helperSocket('rescue', ['nsenter', `--target=${node.pid}`, '--mount'], socket);
+  t.teardown(helper.close);
+  await chown(socket, 0, node.looker);
+  await chmod(socket, 0o660);
+  const one = enrolment(1, 1, { address: PLACE.host, hostKey: node.hostKey.line });
+  await admit(one);
+  await directory.heartbeat(NODE, certificateFor(one).serial, beatOfBoot(one));
+
+  const places = { fleet: keys, run: node.run, nv: null, now: Date.now };
+  let order: { epoch: number; digest: string; expires: number } | null = null;
+  const agent = await createLinkServer({
+    ...{ socketPath: node.socketPath, log: quiet },
+    handlers: handlersOf(NODE, {
+      fence: () => ({ epoch: order?.epoch ?? 0, bootId: '' }),
+      status: () => ({ ...statusOf(NODE), order }),
+      async order({ envelope }) {
+        const { epoch, digest, accepted } = await takeOrder(envelope, places);
+        order = { epoch, digest, expires: Date.now() + 3600_000 };
+        return { epoch, digest, accepted };
+      },
+    }),
+  });
+  t.teardown(() => agent.close());
+  const stop = new AbortController();
+  const pool = new LinkPool({
+    privateKey: await readFile(layout.ssh.key),
+    resolve: targetsOf(fleet),
+    signal: stop.signal,
+  });
+  const kept = startRescueKeeper({
+    ...{ fleet, pool, signer: signer.client, log: silent, signal: stop.signal },
+    times: { look: 100, again: 200 },
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await kept;
+  });
+  const acting = {
+    ...{ fleet, paths, by: { actor: 'operator:ann', at: Date.now() } },
+    ...{ signal: stop.signal, log: silent },
+  } as never;
+  const letsIn = () =>
+    readFile(join(node.run, 'rescue-keys'), 'utf8').then(
+      () => true,
+      () => false,
+    );
+  const until = async (what: boolean) => {
+    for (const last = performance.now() + 60_000; performance.now() < last; await sleep(50))
+      if ((await letsIn()) === what) return;
+    throw new Error(`not within a minute: ${what}`);
+  };
+  const history = async () =>
+    (await fleet.audit.read({ node: NODE })).flatMap(({ action, reason }) =>
+      action === 'incident-access' ? [reason ?? ''] : [],
+    );
+  return { fleet, paths, node, acting, until, letsIn, history };
+}
+
+test.serial('asked for, opened, looked at, recorded, left: each seen at the node', async (t) => {
+  const { acting, paths, until, letsIn, history, node } = await house(t);
+  const ask = { ...WHY, look: 'processes' as const };
+  await t.throwsAsync(access(ask, acting), { code: 'INCIDENT_OVER' });
+  await acts.recover(WHY, acting);
+  await t.throwsAsync(access(ask, acting), { code: 'INCIDENT_NO_RESCUE' });
+  await acts.rescue(WHY, acting);
+  t.false(await letsIn());
+  const { seen, until: end } = await access(ask, acting);
+  const bytes = Buffer.from(seen!.bytes, 'base64');
+  t.regex(bytes.toString(), new RegExp(`^${process.pid} parent`, 'm'));
+  t.true(end <= Date.now() + 30 * 60_000);
+
+  const transcript = await readFile(join(paths.consoles, seen!.transcript));
+  t.is(createHash('sha256').update(transcript).digest('hex'), seen!.sha256);
+  t.true(transcript.toString().includes(`${process.pid} parent`));
+  const [opened, began, over, ...more] = await history();
+  t.regex(opened!, /^until 20.*: it is slow$/);
+  t.is(began, `processes; ${seen!.transcript}`);
+  t.is(over, `over: ${bytes.length} bytes shown; ${seen!.transcript} has SHA-256 ${seen!.sha256}`);
+  t.deepEqual(more, []);
+  t.regex(node.log(), /ID incident 1 of \S+, operator:ann/);
+
+  // What fails is recorded, too.
+  await t.throwsAsync(access({ ...WHY, look: 'hash', disk: 'x' }, acting), { code: 'RESCUE_NO_DISK' });
+  t.regex((await history()).at(-1)!, /^over: .*no disk x.*SHA-256/);
+  t.true((await leave(WHY, acting)).changed);
+  await until(false);
+  t.false((await leave(WHY, acting)).changed);
+});
+
+test.serial('it ends with the incident, and when the node turns out to be in other hands', async (t) => {
+  const { acting, fleet, until } = await house(t);
+  const ask = { ...WHY, look: null };
+  await acts.recover(WHY, acting);
+  await acts.rescue(WHY, acting);
+  await access(ask, acting);
+  await until(true);
+  await acts.end(WHY, acting);
+  await until(false);
+  await t.throwsAsync(access(ask, acting), { code: 'INCIDENT_OVER' });
+
+  await acts.recover(WHY, acting);
+  await acts.rescue(WHY, acting);
+  await access(ask, acting);
+  await until(true);
+  await fence(
+    fleet,
+    NODE,
+    { signal: 'operator', evidence: ['x'], reason: 'x' },
+    { actor: 'operator:ann', at: Date.now() },
+  );
+  await t.throwsAsync(access(ask, acting), { code: 'INCIDENT_ROAD' });
+});
+
+test.serial(
+  'another key than the one of this server is never used: who asks elsewhere gets a new one',
+  async (t) => {
+    const { acting, fleet } = await house(t);
+    await acts.recover(WHY, acting);
+    await acts.rescue(WHY, acting);
+    await access({ ...WHY, look: null }, acting);
+    const authority = () => fleet.decisions.incidents.of(NODE)?.rescue?.access?.authority;
+    const first = authority();
+    await access({ ...WHY, look: null }, acting);
+    t.is(authority(), first, 'the same for as long as it holds');
+    const { decideIncident } = await import('../../../orchestrator/recovery/incidents.ts');
+    const other = Buffer.from(
+      generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }).x!,
+      'base64url',
+    ).toString('hex');
+    await decideIncident(
+      fleet,
+      NODE,
+      (now) => ({
+        ...now!,
+        rescue: { ...now!.rescue!, access: { authority: other, until: Date.now() + 1e6 } },
+      }),
+      { actor: 'operator:bob', at: Date.now() },
+    );
+    t.truthy((await access({ ...WHY, look: 'processes' }, acting)).seen);
+    t.notRegex(authority()!, new RegExp(`${first}|${other}`));
+  },
+);
+
+/** Names and texts in a tar file. */
+async function unpacked(bytes: Buffer): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  async function* source() {
+    yield bytes;
+  }
+  for await (const entry of readTar(source())) {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of entry.body()) pieces.push(piece);
+    found.set(entry.name, Buffer.concat(pieces).toString());
+  }
+  return found;
+}
+
+test.serial(
+  'evidence: what servers know, and all that a node in rescue shows, in a file whose hash is decided',
+  async (t) => {
+    const { acting, fleet, paths } = await house(t);
+    const ask = { ...WHY, disks: [] };
+    await t.throwsAsync(collect(ask, acting), { code: 'INCIDENT_NONE' });
+    await acts.recover(WHY, acting);
+    const first = await collect(ask, acting);
+    t.deepEqual(first.missing, []);
+    const known = await unpacked(Buffer.from((await take({ node: NODE }, acting)).tar, 'base64'));
+    t.deepEqual([...known.keys()], ['incident.json', 'record.json', 'history.jsonl'], 'it runs its services');
+    t.is(JSON.parse(known.get('record.json')!).id, NODE);
+    t.regex(known.get('history.jsonl')!, /"action":"incident"/);
+
+    await acts.rescue(WHY, acting);
+    const second = await collect({ ...ask, disks: ['no such disk'] }, acting);
+    const { file, tar } = await take({ node: NODE }, acting);
+    t.is(file, second.file);
+    const all = await unpacked(Buffer.from(tar, 'base64'));
+    t.regex(all.get('node/processes')!, new RegExp(`^${process.pid} parent`, 'm'));
+    t.true(all.has('node/network'));
+    t.true(
+      second.missing.some((why) => /^hash-1: .*no disk/.test(why)),
+      `${second.missing}`,
+    );
+    t.deepEqual(fleet.decisions.incidents.of(NODE)?.collected, [first, second]);
+    const shown = await evidence({ node: NODE }, acting);
+    t.deepEqual(
+      shown.collected.map(({ state }) => state),
+      ['whole', 'whole'],
+    );
+
+    await writeFile(join(paths.evidence, second.file), 'forged');
+    await t.throwsAsync(take({ node: NODE }, acting), { code: 'EVIDENCE_CHANGED' });
+    await rm(join(paths.evidence, first.file));
+    await t.throwsAsync(take({ node: NODE, file: first.file }, acting), { code: 'EVIDENCE_GONE' });
+    await t.throwsAsync(take({ node: NODE, file: '../keys/order/order.key' }, acting), {
+      code: 'EVIDENCE_NONE',
+    });
+    const states = (await evidence({ node: NODE }, acting)).collected.map(({ state }) => state);
+    t.regex(states[0]!, /EVIDENCE_GONE|is not on this server/);
+    t.regex(states[1]!, /EVIDENCE_CHANGED|is not what was collected/);
+  },
+);
+
+test.serial(
+  'evidence of a node that is fenced is what servers know: it is not asked, and the fence waits for nobody',
+  async (t) => {
+    const { acting, fleet, letsIn } = await house(t);
+    const seen = { signal: 'measurement', evidence: ['strange PCR 11'], reason: 'x' };
+    await fence(fleet, NODE, seen, { actor: 'recovery', at: Date.now() });
+    const one = await collect({ ...WHY, disks: [] }, acting);
+    t.false(await letsIn());
+    const all = await unpacked(Buffer.from((await take({ node: NODE }, acting)).tar, 'base64'));
+    t.deepEqual([...all.keys()], ['incident.json', 'record.json', 'history.jsonl']);
+    t.regex(all.get('incident.json')!, /strange PCR 11/);
+    t.like(fleet.decisions.incidents.of(NODE), { step: 'fenced', road: 'compromised', collected: [one] });
+    for (let i = 1; i < 16; i += 1) await collect({ ...WHY, disks: [] }, acting);
+    await t.throwsAsync(collect({ ...WHY, disks: [] }, acting), { code: 'EVIDENCE_FULL' });
+  },
+);
