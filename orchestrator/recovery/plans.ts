@@ -9,6 +9,7 @@ import { INCIDENT_STEPS, type Incident, type IncidentStep, isOver } from '../fle
 import { Shelf } from '../fleet/decisions/shelf.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { Guard } from './guard.ts';
+import { paceOf } from './pace.ts';
 import { AT_ONCE, MOST_NODES } from './rules.ts';
 
 /** Nodes that may need a person until the plan begins no other. */
@@ -84,7 +85,7 @@ export function turnOf(
   guard: Pick<Guard, 'stopped' | 'needed' | 'isMember'>,
   busy: ReadonlySet<string> = new Set(),
 ): Turn {
-  const { nodes, atOnce } = plan.value;
+  const { nodes } = plan.value;
   const fates = new Map(
     nodes.map((node) => {
       const fate = fateOf(plan.name, node, incidents.of(node.id));
@@ -99,11 +100,15 @@ export function turnOf(
   if (failed.length >= MOST_FAILED)
     return turn([], `${named(failed.map(({ name }) => name))} need a person first`);
   const away = new Set(those('under way').map(({ id }) => id));
+  const pace = paceOf(
+    plan.value.atOnce,
+    [...away].flatMap((id) => incidents.of(id) ?? []),
+  );
   const racks = new Set(those('under way').map(({ rack }) => rack));
   const begin: string[] = [];
   let why: string | null = null;
   for (const { id, name, rack } of waiting) {
-    if (away.size >= atOnce) return turn(begin, `${atOnce} are under way`);
+    if (away.size >= pace.atOnce) return turn(begin, pace.why ?? `${pace.atOnce} are under way`);
     if (racks.size > 0 && !racks.has(rack)) {
       why ??= 'one rack after the other';
       continue;

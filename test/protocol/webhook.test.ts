@@ -111,6 +111,9 @@ test('one bit more or less of what was signed is refused; so is the key of anoth
   t.like(read({ ...good, 'webhook-timestamp': String(NOW / 1000 + 1) }, BODY), { code: 'WEBHOOK_SIGNATURE' });
   const other = generateKeyPairSync('ed25519').privateKey;
   t.like(read(signed('abc', TIME, BODY, other), BODY), { code: 'WEBHOOK_SIGNATURE' });
+  // It stands in the evidence.
+  for (const id of ['a b', 'a.b', '', 'x'.repeat(65)])
+    t.like(read(signed(id, TIME, BODY), BODY), { code: 'WEBHOOK_SIGNATURE' });
   // The same bytes, cut elsewhere.
   t.like(read({ ...good, 'webhook-id': `abc.${TIME}`, 'webhook-timestamp': '' }, BODY), {
     code: 'WEBHOOK_SIGNATURE',

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { Incident, IncidentStep } from '../../../orchestrator/fleet/decisions/incidents.ts';
+import { paceOf } from '../../../orchestrator/recovery/pace.ts';
 import { endOf, fateOf, markOf, type Plan, turnOf } from '../../../orchestrator/recovery/plans.ts';
 
 const incident = (node: string, more: Partial<Incident> = {}): Incident => ({
@@ -128,5 +129,25 @@ test('whatever happens to the nodes: never too many, never two racks, never one 
       t.not(endOf(turnOf(plan, { of: (node) => incidents.get(node) }, FREE)), null);
     }),
     { numRuns: 100 },
+  );
+});
+
+test('where starts from the network do not come through fewer begin, and never more than people allowed', (t) => {
+  const plan = planOf(Array(12).fill('a'), { atOnce: 8 });
+  const away = (tries: readonly number[]) =>
+    tries.map((network, i) => incident(`n${i}`, { step: 'wiping', tries: { network } }));
+  t.is(turn(plan, away([1, 1, 1])).begin.length, 5);
+  t.like(turn(plan, away([2, 1, 1])), {
+    begin: ['n3'],
+    why: '4 at a time in place of 8: n0 did not come through a start from the network',
+  });
+  t.deepEqual(turn(plan, away([2, 3, 1])).begin, []);
+  const over = away([2, 3, 4]).map((one) => ({ ...one, step: 'ended' as const }));
+  t.is(turn(plan, over).begin.length, 8, 'those that are back say nothing any more');
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 16 }), fc.array(fc.nat(4), { maxLength: 20 }), (most, tries) => {
+      const { atOnce } = paceOf(most, away(tries));
+      t.true(atOnce >= 1 && atOnce <= most);
+    }),
   );
 });

@@ -126,6 +126,8 @@ async function world(t: ExecutionContext, policy: Partial<Site['policy']> = { au
     restarted,
     privateKey,
     watch,
+    port: door.port,
+    ca,
     member,
   };
 }
@@ -248,7 +250,7 @@ test('a source that says it of many nodes makes the automation stand still', asy
 });
 
 test('too much of it, too long, or elsewhere is refused, and the door goes on', async (t) => {
-  const { member, lets, says, post } = await world(t);
+  const { member, lets, says, post, port, ca } = await world(t);
   await member(1);
   await lets();
   const size = { 'webhook-id': 'a', 'webhook-timestamp': '1', 'webhook-signature': 'v1a,A' };
@@ -257,6 +259,19 @@ test('too much of it, too long, or elsewhere is refused, and the door goes on', 
     code: 'WEBHOOK_LARGE',
   });
   t.like(await post('/webhooks/ids', size, Buffer.alloc(16 * 1024)), { status: 401 });
+  // One that does not say how long it is.
+  const endless = request({
+    host: '127.0.0.1',
+    port,
+    path: '/webhooks/ids',
+    method: 'POST',
+    ca,
+    servername: SERVER_NAME,
+  });
+  const gone = once(endless, 'response');
+  endless.write(Buffer.alloc(64 * 1024));
+  endless.end();
+  await t.throwsAsync(gone, { code: 'ECONNRESET' });
   for (const path of ['/', '/webhooks/', '/webhooks/../ids', '/webhooks/IDS', `/webhooks/${'a'.repeat(64)}`])
     t.like(await post(path, size, '{}'), { status: 404, code: 'WEBHOOK_PATH' }, path);
   t.is((await post('/webhooks/ids', size, '{}', 'PUT')).status, 404);
