@@ -3,7 +3,7 @@
  * recorded. All of it real, on loopback.
  */
 import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { chmod, chown, copyFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -248,7 +248,7 @@ test.serial(
 test.serial(
   'evidence of a node that is fenced is what servers know: it is not asked, and the fence waits for nobody',
   async (t) => {
-    const { acting, fleet, letsIn } = await house(t);
+    const { acting, fleet, letsIn, paths } = await house(t);
     const seen = { signal: 'measurement', evidence: ['strange PCR 11'], reason: 'x' };
     await fence(fleet, NODE, seen, { actor: 'recovery', at: Date.now() });
     const one = await collect({ ...WHY, disks: [] }, acting);
@@ -259,5 +259,6 @@ test.serial(
     t.like(fleet.decisions.incidents.of(NODE), { step: 'fenced', road: 'compromised', collected: [one] });
     for (let i = 1; i < 16; i += 1) await collect({ ...WHY, disks: [] }, acting);
     await t.throwsAsync(collect({ ...WHY, disks: [] }, acting), { code: 'EVIDENCE_FULL' });
+    t.is((await readdir(paths.evidence)).length, 16, 'nothing was written in vain');
   },
 );
