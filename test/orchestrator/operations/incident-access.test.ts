@@ -4,6 +4,7 @@
  */
 import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { chmod, chown, copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -155,6 +156,30 @@ test.serial('it ends with the incident, and when the node turns out to be in oth
   );
   await t.throwsAsync(access(ask, acting), { code: 'INCIDENT_ROAD' });
 });
+
+test.serial(
+  'a look that is under way is cut off when the access is closed, and that is recorded',
+  async (t) => {
+    const { acting, node, history } = await house(t);
+    await acts.recover(WHY, acting);
+    await acts.rescue(WHY, acting);
+    // Root there takes its time.
+    const socket = join(node.run, 'rescue.sock');
+    await rm(socket);
+    const asked = Promise.withResolvers<void>();
+    const slow = createServer((one) => one.on('error', () => {}).on('data', () => asked.resolve()));
+    t.teardown(() => slow.close());
+    await new Promise<void>((resolve) => slow.listen(socket, resolve));
+    await chown(socket, 0, node.looker);
+    await chmod(socket, 0o660);
+    const look = access({ ...WHY, look: 'hash', disk: 'sda' }, acting);
+    const ended = t.throwsAsync(look, { code: 'RESCUE_CLOSED' });
+    await asked.promise;
+    await leave(WHY, acting);
+    await ended;
+    t.true((await history()).some((line) => /^over: .*nobody may look.*SHA-256/.test(line)));
+  },
+);
 
 test.serial(
   'another key than the one of this server is never used: who asks elsewhere gets a new one',
