@@ -9,7 +9,8 @@ import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
 import { BootwaveError } from '../base/error.ts';
-import { digest, ORDER_FORMAT, ORDER_LIMITS, type Order, orderSchema } from './order.ts';
+import { sha256Hex } from '../formats/digest.ts';
+import { ORDER_FORMAT, ORDER_LIMITS, type Order, orderSchema } from './order.ts';
 
 /** Ends in a NUL, which JSON never holds: no payload can be read as part of the prefix. */
 const DOMAIN = Buffer.from('bootwave order v1\0', 'utf8');
@@ -18,7 +19,7 @@ const envelopeSchema = z.strictObject({
   /** Base64 of the JSON text's bytes. */
   payload: z.string().check(z.maxLength(ORDER_LIMITS.payloadCharacters)),
   /** SHA-256 of the signer's SubjectPublicKeyInfo, hex. */
-  keyId: digest,
+  keyId: sha256Hex,
   /** Base64 of the 64 bytes. */
   signature: z.string().check(z.maxLength(88)),
 });

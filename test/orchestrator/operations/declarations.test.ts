@@ -31,6 +31,7 @@ const CORES = [
   ...['access', 'collect', 'take'].map((word) => `incident ${word}`),
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
+  ...['webhook add', 'webhook remove'],
   ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
   ...['service capacity set', 'service capacity remove'],
   ...['profile learn', 'profile set', 'profile remove'],
