@@ -106,6 +106,12 @@ function policyOptions(command: Command): Command {
         'what follows from a signal with no person asked: nothing, repairs, or also that compromised nodes are fenced',
       ).choices(['off', 'repair', 'fence']),
     )
+    .addOption(
+      new Option(
+        '--rescue <when>',
+        'who takes a broken node into rescue that runs and that nothing has helped: a person, or the automation',
+      ).choices(['person', 'ill']),
+    )
     .option(
       '--signal <code=rule>',
       "another rule for a signal: off, MINUTES, or TIMES/MINUTES; 'usual' takes it back (bootwave incident signals)",
@@ -185,6 +191,7 @@ function show({ name, policy }: Site): string {
     `  machines whose image is withdrawn or below a floor: ${policy.image === 'enforce' ? 'refused when they enrol or renew' : 'let in, and shown'}`,
     `  machines that are held: ${recovery[policy.recovery]}`,
     `  automation: ${automation[policy.automation]}`,
+    `  broken nodes that run, and that nothing has helped: ${policy.rescue === 'ill' ? 'run no services until a person has looked (rescue)' : 'go on as they are until a person has looked'}`,
     ...Object.entries(policy.signals).map(([code, rule]) => `  signal ${code}: ${ruleText(rule)}`),
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');

@@ -50,6 +50,8 @@ export const policySchema = z.object({
    * fenced (`fence`). What becomes of a fenced node is `recovery`.
    */
   automation: z.enum(['off', 'repair', 'fence']).default('off'),
+  /** Who takes a broken node into rescue that runs, and that nothing has helped: people; or the automation, before it asks them (`ill`). */
+  rescue: z.enum(['person', 'ill']).default('person'),
   /** Other rules for signals than the usual ones (recovery/signals.ts), by code. */
   signals: z.record(z.string(), signalRule).default({}),
 });

@@ -6,12 +6,13 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, refusal } from '../../base/error.ts';
 import { rawPublicKey } from '../../keys/ssh-key.ts';
-import type { RescueRequest } from '../../protocol/agent/rescue.ts';
+import { RESCUE_LIMITS, type RescueRequest } from '../../protocol/agent/rescue.ts';
 import type { By } from '../fleet/acting.ts';
-import type { Incident } from '../fleet/decisions/incidents.ts';
+import { type Incident, rescueOf } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { askRescue } from '../transport/ask-rescue.ts';
 import type { LinkTarget } from '../transport/channel.ts';
+import { abortedBy } from '../transport/errors.ts';
 import { decideIncident } from './incidents.ts';
 
 /** Milliseconds: how long people may look, what has to be left of it for a look, and in which the node has to have its order. */
@@ -45,7 +46,8 @@ export async function openAccess(
         );
       const isMine = grant !== undefined && rescue.access?.authority === grant.hex;
       if (isMine && grant!.until - by.at > ACCESS.left) return null;
-      const authority = generateKeyPairSync('ed25519').privateKey;
+      // What is under way goes on under the same one.
+      const authority = isMine ? grant!.authority : generateKeyPairSync('ed25519').privateKey;
       const hex = rawPublicKey(authority).toString('hex');
       grant = { authority, hex, until: by.at + ACCESS.holds };
       return { ...known, rescue: { ...rescue, access: { authority: hex, until: grant.until } } };
@@ -73,17 +75,42 @@ export async function closeAccess(fleet: Fleet, node: string, by: By): Promise<b
 }
 
 /**
- * One look, as soon as the node has the order that allows it.
- * @throws BootwaveError `RESCUE_ORDER_LATE`, and as `askRescue`
+ * One look, as soon as the node has the order that allows it. It is cut off when the access is closed, or the rescue over; what began in time
+ * goes on after the time is over.
+ * @throws BootwaveError `RESCUE_ORDER_LATE`, `RESCUE_CLOSED`, and as `askRescue`
  */
 export async function lookInto(
   target: LinkTarget,
-  { incident, authority, until }: Access,
+  access: Access,
   request: RescueRequest,
-  { who, signal }: { who: string; signal: AbortSignal },
+  { fleet, who, signal }: { fleet: Pick<Fleet, 'decisions'>; who: string; signal: AbortSignal },
 ): Promise<{ bytes: Buffer; more: boolean }> {
-  const over = AbortSignal.timeout(Math.max(1, until - Date.now()));
-  const stop = AbortSignal.any([signal, over]);
+  const { incident, authority } = access;
+  const hex = rawPublicKey(authority).toString('hex');
+  const closed = new AbortController();
+  const watch = setInterval(() => {
+    const now = rescueOf(fleet.decisions.incidents.of(incident.node), 0);
+    if (now?.access?.authority !== hex)
+      closed.abort(
+        refusal('RESCUE_CLOSED', `nobody may look at ${incident.name} any more`, 'ask for the access again'),
+      );
+  }, ACCESS.again);
+  const stop = AbortSignal.any([signal, closed.signal, AbortSignal.timeout(RESCUE_LIMITS.time)]);
+  try {
+    return await retried(target, access, request, { who, stop });
+  } catch (error) {
+    throw stop.aborted && !signal.aborted ? abortedBy(stop) : error;
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+async function retried(
+  target: LinkTarget,
+  { incident, authority }: Access,
+  request: RescueRequest,
+  { who, stop }: { who: string; stop: AbortSignal },
+): Promise<{ bytes: Buffer; more: boolean }> {
   const looker = { authority, incident: incident.number, who };
   for (const last = performance.now() + ACCESS.order; ; ) {
     try {

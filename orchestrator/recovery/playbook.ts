@@ -4,7 +4,7 @@
  */
 import { type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import type { Policy } from '../fleet/site.ts';
-import { isMember, type State } from '../fleet/transitions.ts';
+import { isMember, type State, UP } from '../fleet/transitions.ts';
 import { isMeant } from './breaker.ts';
 import type { Told } from './incidents.ts';
 import { grown } from './signalled.ts';
@@ -68,6 +68,7 @@ export type Facts = {
   /** Why a person keeps it out; null: nobody does. */
   banned: string | null;
   recovery: Policy['recovery'];
+  rescue: Policy['rescue'];
   hasBmc: boolean;
   /** It is to run from its own disk. */
   onDisk: boolean;
@@ -125,9 +126,14 @@ function broken(incident: Incident, facts: Facts): Turn {
 }
 
 /** By the other road: what is on its disk, also what services keep there, is given up. */
-function reinstall(incident: Incident, { recovery, hasBmc, hasTpm, onDisk }: Facts, why: string): Turn {
-  if (isFromOutside(incident) || recovery === 'person' || !hasBmc || !hasTpm || !onDisk)
-    return to(incident, 'person', why);
+function reinstall(incident: Incident, facts: Facts, why: string): Turn {
+  const { recovery, rescue, state, hasBmc, hasTpm, onDisk, now: at } = facts;
+  const isOutside = isFromOutside(incident);
+  if (isOutside || recovery === 'person' || !hasBmc || !hasTpm || !onDisk) {
+    // Services are not ended by the word of a program outside.
+    if (isOutside || rescue !== 'ill' || !UP.includes(state)) return to(incident, 'person', why);
+    return to({ ...incident, rescue: { by: 'recovery', reason: why, at } }, 'person', `in rescue: ${why}`);
+  }
   const evidence = grown(incident.evidence, [`to be installed anew: ${why}`]);
   // Whoever asked for a repair did not ask for a wipe: that is the automation's own judgement, which the breaker may hold.
   const signal = isMeant(incident) ? 'unrepaired' : incident.signal;

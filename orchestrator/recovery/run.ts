@@ -183,6 +183,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
         id,
         {
           ...{ now: at, state, onDisk, isWhole: !onDisk || installedAt !== null, recovery: policy.recovery },
+          rescue: policy.rescue,
           shortfall: profiles.heldWhy(record),
           wellSince: state === 'healthy' ? (watch.wellSince(id) ?? elsewhere) : null,
           banned: bans.banOf({ id })?.reason ?? null,

@@ -54,7 +54,7 @@ async function recorded(record: NodeRecord, opened: Access, request: RescueReque
   const transcript = await beginTranscript(paths.consoles, { title, at: by.at });
   await note(acting, record, `${what}; ${transcript.name}`, ACTION);
   const outcome = await lookInto(await targetsOf(fleet)(record.id), opened, request, {
-    ...{ who: `incident ${opened.incident.number} of ${record.name}, ${by.actor}`, signal },
+    ...{ who: `incident ${opened.incident.number} of ${record.name}, ${by.actor}`, signal, fleet },
   }).then(
     async (seen) => {
       await transcript.add(seen.bytes);

@@ -65,5 +65,5 @@ async function showOf(record: NodeRecord, { fleet, by, signal }: Acting): Promis
   const opened = await openAccess(fleet, record, (now) => inRoadOfBroken(now, record), by);
   const target = await targetsOf(fleet)(record.id);
   const who = `incident ${opened.incident.number} of ${record.name}, evidence for ${by.actor}`;
-  return (request) => lookInto(target, opened, request, { who, signal });
+  return (request) => lookInto(target, opened, request, { fleet, who, signal });
 }

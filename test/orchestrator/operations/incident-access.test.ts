@@ -3,7 +3,8 @@
  * recorded. All of it real, on loopback.
  */
 import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { chmod, chown, copyFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -157,6 +158,30 @@ test.serial('it ends with the incident, and when the node turns out to be in oth
 });
 
 test.serial(
+  'a look that is under way is cut off when the access is closed, and that is recorded',
+  async (t) => {
+    const { acting, node, history } = await house(t);
+    await acts.recover(WHY, acting);
+    await acts.rescue(WHY, acting);
+    // Root there takes its time.
+    const socket = join(node.run, 'rescue.sock');
+    await rm(socket);
+    const asked = Promise.withResolvers<void>();
+    const slow = createServer((one) => one.on('error', () => {}).on('data', () => asked.resolve()));
+    t.teardown(() => slow.close());
+    await new Promise<void>((resolve) => slow.listen(socket, resolve));
+    await chown(socket, 0, node.looker);
+    await chmod(socket, 0o660);
+    const look = access({ ...WHY, look: 'hash', disk: 'sda' }, acting);
+    const ended = t.throwsAsync(look, { code: 'RESCUE_CLOSED' });
+    await asked.promise;
+    await leave(WHY, acting);
+    await ended;
+    t.true((await history()).some((line) => /^over: .*nobody may look.*SHA-256/.test(line)));
+  },
+);
+
+test.serial(
   'another key than the one of this server is never used: who asks elsewhere gets a new one',
   async (t) => {
     const { acting, fleet } = await house(t);
@@ -248,7 +273,7 @@ test.serial(
 test.serial(
   'evidence of a node that is fenced is what servers know: it is not asked, and the fence waits for nobody',
   async (t) => {
-    const { acting, fleet, letsIn } = await house(t);
+    const { acting, fleet, letsIn, paths } = await house(t);
     const seen = { signal: 'measurement', evidence: ['strange PCR 11'], reason: 'x' };
     await fence(fleet, NODE, seen, { actor: 'recovery', at: Date.now() });
     const one = await collect({ ...WHY, disks: [] }, acting);
@@ -259,5 +284,6 @@ test.serial(
     t.like(fleet.decisions.incidents.of(NODE), { step: 'fenced', road: 'compromised', collected: [one] });
     for (let i = 1; i < 16; i += 1) await collect({ ...WHY, disks: [] }, acting);
     await t.throwsAsync(collect({ ...WHY, disks: [] }, acting), { code: 'EVIDENCE_FULL' });
+    t.is((await readdir(paths.evidence)).length, 16, 'nothing was written in vain');
   },
 );

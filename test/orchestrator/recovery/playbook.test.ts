@@ -27,6 +27,7 @@ const FACTS: Facts = {
     shortfall: null,
     banned: null,
     recovery: 'wipe',
+    rescue: 'person',
   },
   ...{ hasBmc: true, hasTpm: true, wipeTime: 0, onDisk: true, busy: null, stopped: null },
 };
@@ -84,6 +85,17 @@ test('broken: in rescue nothing is tried, and being well without its services en
   );
   t.is(play({ ...incident, rescue: null }, well, 60).incident.step, 'ended');
   t.is(play(incident, () => ({ state: 'retired' }), 1).incident.step, 'ended');
+});
+
+test('broken: what runs and is not well goes into rescue at the end, where the site says so; what is silent does not', (t) => {
+  const ill = { state: 'degraded', recovery: 'person', rescue: 'ill' } as const;
+  const { incident } = play(begun('broken'), () => ill, 300);
+  t.like(incident, { step: 'person', rescue: { by: 'recovery' } });
+  t.regex(incident.reason, /^in rescue: nothing that was tried has helped/);
+  const none = (facts: Partial<Facts>) => play(begun('broken'), () => ({ ...ill, ...facts }), 300).incident;
+  t.is(none({ rescue: 'person' }).rescue, undefined);
+  t.is(none({ state: 'unreachable' }).rescue, undefined);
+  t.like(none({ recovery: 'wipe' }), { road: 'compromised', rescue: undefined });
 });
 
 test('broken: without a BMC, and without the word to wipe, a person is asked sooner', (t) => {
@@ -336,6 +348,8 @@ test('what a system outside says is no reason for a wipe, and whoever is suspect
   const { done, incident } = play(reported, () => ({}), 300);
   t.is(done.length, 4, 'it is repaired as any other');
   t.like(incident, { road: 'broken', step: 'person' });
+  const ill = { state: 'degraded', recovery: 'person', rescue: 'ill' } as const;
+  t.is(play(reported, () => ill, 300).incident.rescue, undefined, 'and its services are not ended for that');
   const asks = { ...cause('broken', 'suspected'), asks: true };
   const suspected = decided(undefined, signalled(undefined, NODE, asks, T0)!, T0);
   const well = { state: 'healthy', wellSince: T0 + MINUTE } as const;
