@@ -5,7 +5,7 @@ import * as team from '../../orchestrator/operations/team/declared.ts';
 import { harmless, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, foldersOf, type Json, MEDIA, textOf, whole } from '../option.ts';
-import { GOES_ON, MANIFEST, manifestIn, OCI, type Packing, packedText } from '../service/packing.ts';
+import { GOES_ON, MANIFEST, OCI, type Packing, packedText, packing } from '../service/packing.ts';
 
 type Media = Json & { keys?: string[] };
 type Added = { path: string; file: string };
@@ -112,8 +112,8 @@ export function register(group: Command): void {
     .option(...MANIFEST)
     .requiredOption('--key <file>', 'key of the team')
     .action(async (service: string, options: Packing & { key: string }, command: Command) => {
-      const { oci, key, json } = options;
-      const input = { service, oci: resolve(oci), manifest: await manifestIn(options), key: resolve(key) };
+      const { key, json } = options;
+      const input = { ...(await packing(service, options)), key: resolve(key) };
       const done = await call(command, team.release, input);
       print(json, done, () => `${harmless(done.service)} is released\n\n${packedText(done)}`);
     });

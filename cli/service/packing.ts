@@ -1,4 +1,5 @@
 /** What commands that make a bundle take and show. */
+import { resolve } from 'node:path';
 import type { Published } from '../../orchestrator/operations/service/acts.ts';
 import { harmless, megabytes } from '../context.ts';
 import { type Json, textOf } from '../option.ts';
@@ -18,7 +19,7 @@ export const MANIFEST = [
 export const GOES_ON =
   "no node is given it any more. Nodes that run it go on until they restart: 'bootwave service list' shows how many, a rollout ends it";
 
-export const manifestIn = async ({ manifest }: { manifest?: string }): Promise<string> =>
+const manifestIn = async ({ manifest }: { manifest?: string }): Promise<string> =>
   manifest === undefined
     ? ''
     : textOf(manifest, {
@@ -26,6 +27,13 @@ export const manifestIn = async ({ manifest }: { manifest?: string }): Promise<s
         what: `${manifest} cannot be read`,
         unchanged: 'nothing was packed or published',
       });
+
+/** What the server is asked to pack, of what people gave. */
+export const packing = async (service: string, options: Packing) => ({
+  service,
+  oci: resolve(options.oci),
+  manifest: await manifestIn(options),
+});
 
 export function packedText({ sha256, size, custom, stripped }: Published): string {
   const lines = [`bundle     ${megabytes(size)}, SHA-256 ${sha256}`, `root hash  ${custom.rootHash}`];

@@ -10,7 +10,7 @@ import { commandFor, foldersOf, type Json, MEDIA, minuteOf } from '../option.ts'
 import { serviceUsage as usage } from '../usage/usage.ts';
 import { register as registerCapacity } from './capacity.ts';
 import { registerLife, versionsTable } from './life.ts';
-import { GOES_ON, MANIFEST, manifestIn, OCI, type Packing, packedText } from './packing.ts';
+import { GOES_ON, MANIFEST, OCI, type Packing, packedText, packing } from './packing.ts';
 import { serviceRestraints } from './restraints.ts';
 import { register as registerSecrets } from './secret.ts';
 
@@ -21,13 +21,8 @@ export function register(group: Command): void {
     .option(...MANIFEST)
     .option(...MEDIA)
     .action(async (name: string, options: Packing & { keys?: string[] }, command: Command) => {
-      const { oci, keys, json } = options;
-      const input = {
-        service: name,
-        oci: resolve(oci),
-        manifest: await manifestIn(options),
-        keys: foldersOf(keys),
-      };
+      const { keys, json } = options;
+      const input = { ...(await packing(name, options)), keys: foldersOf(keys) };
       const done = await call(command, service.publish, input);
       print(json, done, () => `${harmless(done.service)} is released\n\n${packedText(done)}`);
     });
@@ -44,13 +39,8 @@ export function register(group: Command): void {
     .option(...MANIFEST)
     .requiredOption('--out <file>', 'the bundle; what is signed of it goes into FILE.json')
     .action(async (name: string, options: Packing & { out: string }, command: Command) => {
-      const { oci, out, json } = options;
-      const input = {
-        service: name,
-        oci: resolve(oci),
-        manifest: await manifestIn(options),
-        out: resolve(out),
-      };
+      const { out, json } = options;
+      const input = { ...(await packing(name, options)), out: resolve(out) };
       const done = await call(command, service.pack, input);
       const next = `sign it where the team's key is: bootwave team sign ${done.target}=${out} --key KEY --out release.json`;
       print(json, done, () => `${out} is ${harmless(done.service)}\n\n${packedText(done)}\n\n${next}`);
