@@ -1,6 +1,8 @@
 /** `slice exec` from elsewhere, with a certificate only. */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { run } from '../../../../base/run.ts';
 import { ask, socketOf } from '../../../../orchestrator/operations/client.ts';
 import { OperatorRegister } from '../../../../orchestrator/operators/register.ts';
 import { doorOf } from '../support.ts';
@@ -104,3 +106,23 @@ test.serial(
     t.deepEqual(await history(), []);
   },
 );
+
+test.serial('on the command line: what it writes, its exit code, and what is piped in', async (t) => {
+  t.timeout(60_000);
+  const { eve, id, url, root, paths } = await owners(t);
+  const bootwave = (words: string[], input = '') =>
+    run(join(import.meta.dirname, '../../../../bin/bootwave'), ['slice', 'exec', 'probe', ...words], {
+      ...{ input, cwd: paths.root },
+      env: { ...process.env, BOOTWAVE_SERVER: url, BOOTWAVE_OPERATOR: eve.file },
+    });
+  const shell = await bootwave(
+    ['--root', root, '--node', id, '-i', '--', ...SH('busybox cat; echo no >&2; exit 5')],
+    'a\u001b[2Jb',
+  );
+  t.deepEqual([shell.code, shell.stdout, shell.stderr], [5, 'a\u001b[2Jb', 'no\n']);
+  const quiet = await bootwave(['--root', root, '--node', id, '--', '/bin/busybox', 'cat'], 'not for it');
+  t.deepEqual([quiet.code, quiet.stdout, quiet.stderr], [0, '', '']);
+  const absent = await bootwave(['--root', root, '--node', 'nowhere', '--', 'ls']);
+  t.is(absent.code, 1);
+  t.regex(absent.stderr, /SLICE_NODE/);
+});
