@@ -62,7 +62,7 @@ export async function signManifest(keys: string, text: string): Promise<string> 
   const pem = await readFile(key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
-      what: `the root key ${key} cannot be read, and a backup that it has not signed is restored by nobody`,
+      what: `the root key ${key} cannot be read, and nobody can restore a backup that it has not signed`,
       unchanged: 'no backup was made',
       next: 'make the backup on the machine that has it, as root',
       cause,

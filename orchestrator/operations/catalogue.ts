@@ -6,6 +6,7 @@ import * as ban from './ban/declared.ts';
 import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as drill from './drill/declared.ts';
+import * as exec from './exec/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
@@ -59,6 +60,7 @@ const NOUNS = [
   rollout,
   template,
   slice,
+  exec,
   audit,
   backup,
 ];

@@ -80,7 +80,7 @@ export async function ask(way: Way, caller: Caller, operation: string, input: un
           carried = new Carried(socket);
           caller.onOpened?.(told.opened, carried);
         } else {
-          carried?.destroy();
+          await carried?.rest();
           return told;
         }
       }

@@ -97,7 +97,7 @@ export async function kept(
   if (createHash('sha256').update(bytes).digest('hex') === one.sha256) return bytes;
   throw new BootwaveError({
     code: 'EVIDENCE_CHANGED',
-    what: `${one.file} is not what was collected: its SHA-256 is another one than was decided`,
+    what: `${one.file} is not what was collected: its SHA-256 is not the one that was decided`,
     unchanged: 'nothing was shown',
     next: 'find out who wrote to the disk of this server; a backup may have the file',
   });

@@ -12,9 +12,11 @@ import { sha256Hex } from '../../formats/digest.ts';
 import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
+import { failureSchema } from '../failure.ts';
 import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
 import { MIRROR } from '../service/mirror.ts';
+import { EXEC_OPS } from './exec.ts';
 import { flowsArgs, flowsSchema } from './flows.ts';
 import { logsArgs, logsSchema } from './logs.ts';
 import { usageSchema } from './usage.ts';
@@ -149,7 +151,7 @@ const guard = z.object({
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
 
-/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows`, `logs` and `mirrors` is idempotent by epoch. */
+/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows`, `logs`, `exec…` and `mirrors` is idempotent by epoch. */
 export const OPS = {
   /** First on every link. `version` is the newest that the orchestrator speaks; the node answers with the one to use. */
   hello: {
@@ -197,6 +199,7 @@ export const OPS = {
   flows: { args: flowsArgs, result: flowsSchema },
   /** What an instance has written in this boot. Unknown to images from before it. */
   logs: { args: logsArgs, result: logsSchema },
+  ...EXEC_OPS,
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
   order: {
     args: z.strictObject({ envelope: z.unknown() }),
@@ -253,18 +256,12 @@ export const toNode = z.discriminatedUnion('kind', [
 ]);
 export type ToNode = z.infer<typeof toNode>;
 
-const failure = z.object({
-  code: z.string().check(z.regex(/^[A-Z][A-Z0-9_]{1,63}$/)),
-  what: line(1024),
-  unchanged: z.optional(line(512)),
-  next: z.optional(line(512)),
-});
-export type Failure = z.infer<typeof failure>;
+export type Failure = z.infer<typeof failureSchema>;
 
 /** From the node. An error without an id is about the link itself, which the node then closes. */
 export const fromNode = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('result'), id: requestId, result: z.unknown() }),
-  z.object({ kind: z.literal('error'), id: z.nullable(requestId), error: failure }),
+  z.object({ kind: z.literal('error'), id: z.nullable(requestId), error: failureSchema }),
   z.object({ kind: z.literal('progress'), id: requestId, progress }),
 ]);
 export type FromNode = z.infer<typeof fromNode>;

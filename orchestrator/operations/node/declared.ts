@@ -290,7 +290,7 @@ export const expectList = operation({
 
 export const expectWithdraw = operation({
   name: 'node expect withdraw',
-  help: 'expect a machine no longer',
+  help: 'withdraw an expectation',
   who: AT_SITES,
   // If it does not exist, the operation itself reports it.
   site: async ({ id }, { fleet }) =>

@@ -102,7 +102,7 @@ const AT_SITES = [
 ];
 /** Of slices that are theirs. */
 const OF_SLICES = [
-  ...['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'],
+  ...['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs', 'slice exec'],
   ...['slice reserve', 'slice unreserve'],
 ];
 /** To read for everybody, and for owners of slices: of what is theirs. */

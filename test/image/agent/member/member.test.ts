@@ -72,6 +72,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}, waits
       usage: { proc: '/proc', sys: '/sys', state: folder },
       flows: () => Promise.resolve('{"nftables": []}'),
       logs: async () => ({ lines: [], more: false }),
+      execs: '/nowhere',
       releaseRoot: Buffer.alloc(0),
       machine: { architecture: 'x64', firmware: 'uefi', product: '' },
       memory: folder,
