@@ -49,15 +49,22 @@ export function register(group: Command): void {
     });
 }
 
-function draftText({ nodes, skipped }: Drafted): string {
+function draftText({ nodes, skipped, atOnce, expected }: Drafted): string {
   return [
     `${nodes.length} nodes are fenced, wiped and brought back, in this order:`,
     ...nodes.map(({ name, rack }) => `  ${name}${rack === null ? '' : ` (rack ${rack})`}`),
     ...skipped.map(({ name, why }) => `left out: ${name}: ${why}`),
+    `${atOnce} at a time, ${timeText(expected)}`,
   ]
     .map(harmless)
     .join('\n');
 }
+
+const timeText = (expected: Drafted['expected']): string =>
+  expected === null
+    ? 'and nobody knows how long that takes: no drill of this site has gone well yet'
+    : `about ${minutes(expected.all)} min: each took ${minutes(expected.each)} min, the median of ${expected.drills} drills of this site`;
+const minutes = (time: number): number => Math.ceil(time / 60_000);
 
 function planText(shown: PlanShown): string {
   const { plan, kind, site, by, reason, startedAt, ended, counts, why, nodes, times } = shown;

@@ -5,7 +5,9 @@ import { isRegistered } from '../../fleet/transitions.ts';
 import { barred, beginPlan, mustMayWipe, type Started } from '../../recovery/begin.ts';
 import { readGuard } from '../../recovery/guard.ts';
 import { turnNow } from '../../recovery/keep-plans.ts';
+import { type Expected, expected } from '../../recovery/pace.ts';
 import { countsOf, endPlan, type Fate, PLANS, type Plan, timesOf } from '../../recovery/plans.ts';
+import { REPORTS } from '../../recovery/reports.ts';
 import { AT_ONCE, MOST_NODES } from '../../recovery/rules.ts';
 import type { Acting, Prepared } from '../operation.ts';
 
@@ -16,10 +18,16 @@ type Starting = Place & { nodes?: string[] | undefined; atOnce?: number | undefi
 export type Drafted = {
   nodes: { id: string; name: string; rack: string | null }[];
   skipped: { name: string; why: string }[];
+  atOnce: number;
+  /** Null: nobody has measured it. */
+  expected: Expected | null;
 };
 
 /** @throws BootwaveError `SITE_UNKNOWN`, `RECOVERY_UNSAID`, `RECOVERY_PLAN_NODES` */
-export async function draft({ site, rack }: Place, { fleet }: Acting): Promise<Drafted> {
+export async function draft(
+  { site, rack, atOnce = AT_ONCE.usual }: Place & { atOnce?: number | undefined },
+  { fleet }: Acting,
+): Promise<Drafted> {
   await mustMayWipe(fleet, site);
   const records = (await fleet.nodes.getMany(await fleet.nodes.ids({ site }))).filter(
     (record) => isRegistered(record.state) && (rack === undefined || record.rack === rack),
@@ -39,15 +47,17 @@ export async function draft({ site, rack }: Place, { fleet }: Acting): Promise<D
       `${nodes.length} nodes of ${rack ?? site} could be recovered, and a plan has 1 to ${MOST_NODES}`,
       "'bootwave node list' shows the nodes of each site, 'bootwave node show' the rack of one",
     );
-  return { nodes, skipped };
+  const racks = nodes.map((one) => one.rack);
+  const reports = (await REPORTS.list(fleet)).map(({ value }) => value);
+  return { nodes, skipped, atOnce, expected: expected(racks, atOnce, site, reports) };
 }
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** What two people sign names each node. */
 export async function prepareStart(wanted: Starting, acting: Acting): Promise<Prepared<Starting, Started>> {
-  const { nodes, skipped } = await draft(wanted, acting);
-  return { input: { ...wanted, nodes: nodes.map(({ id }) => id) }, shown: { nodes, skipped } };
+  const shown = await draft(wanted, acting);
+  return { input: { ...wanted, nodes: shown.nodes.map(({ id }) => id) }, shown };
 }
 
 /** @throws BootwaveError `RECOVERY_UNSAID`, `RECOVERY_PLAN_NODES`: a node was put out or fenced since it was asked for */

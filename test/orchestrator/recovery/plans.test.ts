@@ -1,8 +1,9 @@
 import test from 'ava';
 import fc from 'fast-check';
 import type { Incident, IncidentStep } from '../../../orchestrator/fleet/decisions/incidents.ts';
-import { paceOf } from '../../../orchestrator/recovery/pace.ts';
+import { expected, paceOf } from '../../../orchestrator/recovery/pace.ts';
 import { endOf, fateOf, markOf, type Plan, turnOf } from '../../../orchestrator/recovery/plans.ts';
+import type { Report } from '../../../orchestrator/recovery/report.ts';
 
 const incident = (node: string, more: Partial<Incident> = {}): Incident => ({
   ...{
@@ -150,4 +151,20 @@ test('where starts from the network do not come through fewer begin, and never m
       t.true(atOnce >= 1 && atOnce <= most);
     }),
   );
+});
+
+test('how long it takes is what drills of this site took, by turns and racks; without one nobody knows', (t) => {
+  const drill = (minutes: number, more: Partial<Report> = {}): Report => ({
+    ...{ kind: 'recovery', site: 'par', of: 'n1', startedAt: 0, endedAt: minutes, steps: [], fault: null },
+    ...{ facts: [], ...more },
+  });
+  const racks = ['a', 'a', 'a', 'b', null];
+  t.is(expected(racks, 2, 'par', []), null);
+  const other = [drill(1, { site: 'ams' }), drill(1, { kind: 'rollback' }), drill(1, { fault: 'it hangs' })];
+  t.is(expected(racks, 2, 'par', other), null);
+  t.deepEqual(expected(racks, 2, 'par', [...other, drill(30), drill(90), drill(40)]), {
+    ...{ all: 4 * 40, each: 40, drills: 3 },
+  });
+  const old = Array.from({ length: 5 }, (_, i) => drill(20, { startedAt: 10 + i, endedAt: 30 + i }));
+  t.like(expected(racks, 8, 'par', [drill(1), ...old]), { all: 3 * 20, drills: 5 });
 });
