@@ -41,12 +41,16 @@ const count = async () => Number(await shownBy(() => fetched(rack, NODE, 9090), 
 test.serial('it is built, released, and at work in a slice on the node', async (t) => {
   t.timeout(60 * MINUTE);
   const bundle = await makeBundle(await mkdtemp(join(rack.paths.root, 'services-')));
-  await release(rack, bundle, 'counter:1', COUNTER, { ports: [{ name: 'http', port: 9090 }] });
+  await release(rack, bundle, 'counter:1', COUNTER, {
+    ports: [{ name: 'http', port: 9090 }],
+    // A node of one processor has 75 % for services.
+    limits: { memory: 32 * 2 ** 20, cpu: 5, tasks: 16 },
+  });
   const neighbour = await startRollout(rack, { services: ['counter:1'], nodes: { all: true } });
   t.is((await ended(rack, neighbour)).rollout.state, 'done');
   t.true((await count()) > 0);
   const version = /bootwave:(\S+)/.exec((await rack.patiently('service', 'build', 'bootwave')).stdout)![1]!;
-  const share = ['--cpu', '100', '--memory', '1024', '--disk', '256'];
+  const share = ['--cpu', '70', '--memory', '1024', '--disk', '256'];
   const ports = ['--port', 'tcp/7444', '--port', 'tcp/7445'];
   await outer(
     'slice',

@@ -43,6 +43,8 @@ test.serial(
     const rollout = await startRollout(rack, { services: ['page:1'], nodes: { all: true } });
     t.is((await ended(rack, rollout)).rollout.state, 'done');
     t.is(await served(/here/), 'here\n');
+    await t.throwsAsync(look('kernel'), { message: /INCIDENT_OVER/ });
+    await rack.bootwave('node', 'recover', NODE, '--reason', 'its disk answers slowly');
     await t.throwsAsync(look('kernel'), { message: /INCIDENT_NO_RESCUE/ });
 
     await rack.bootwave('incident', 'rescue', NODE, '--reason', 'its disk answers slowly');
@@ -66,6 +68,6 @@ test.serial(
     await rack.bootwave('incident', 'leave', NODE);
     await rack.bootwave('incident', 'end', NODE, '--reason', 'a cable');
     t.is(await served(/here/), 'here\n');
-    await t.throwsAsync(look('kernel'), { message: /INCIDENT_NO_RESCUE/ });
+    await t.throwsAsync(look('kernel'), { message: /INCIDENT_OVER/ });
   },
 );
