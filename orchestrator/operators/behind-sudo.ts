@@ -15,6 +15,7 @@ const NOT_THEIRS = [
   'config',
   'to',
   'out',
+  'save',
   'keys',
   'key',
   'last',
@@ -47,6 +48,7 @@ export function refusedBehindSudo({ command, isForAnyone, options, args }: Asked
     return refuse(`--${option} is not yours to give; use standard output where you can`);
   if (command === 'audit verify' && args > 0)
     return refuse('no export is checked; that needs no rights: run it as yourself');
+  if (command === 'incident take') return refuse('no file is written that you name');
   if (command === 'keys ceremony') return refuse('no keys are written to a directory that you name');
   return null;
 }

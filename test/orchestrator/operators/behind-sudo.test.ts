@@ -34,12 +34,13 @@ test('a file that they name is read with their rights, byte for byte', async (t)
 test('nobody becomes somebody else, or has root touch a file, by what they add', (t) => {
   const asked = { command: 'node list', isForAnyone: false, options: ['json'], args: 0 };
   t.is(refusedBehindSudo(asked), null);
-  for (const option of ['as', 'data', 'to', 'out', 'keys', 'key', 'last'])
+  for (const option of ['as', 'data', 'to', 'out', 'save', 'keys', 'key', 'last'])
     t.is(refusedBehindSudo({ ...asked, options: [option] })?.code, 'OPERATOR_SUDO', option);
   t.is(refusedBehindSudo({ ...asked, command: 'lab up', isForAnyone: true })?.code, 'OPERATOR_SUDO');
   t.is(refusedBehindSudo({ ...asked, command: 'audit verify', args: 1 })?.code, 'OPERATOR_SUDO');
   t.is(refusedBehindSudo({ ...asked, command: 'audit verify' }), null);
   t.is(refusedBehindSudo({ ...asked, command: 'keys ceremony', args: 1 })?.code, 'OPERATOR_SUDO');
+  t.is(refusedBehindSudo({ ...asked, command: 'incident take', args: 2 })?.code, 'OPERATOR_SUDO');
 });
 
 test('each option of a command that names a file is among those that are refused', async (t) => {
