@@ -166,7 +166,8 @@ test('no shell, no package manager and no interpreter but Node', async (t) => {
 
 test('nobody has a password or a shell, and nothing is set-user-id', async (t) => {
   const passwd = (await readFile(join(t.context.root, 'etc/passwd'), 'utf8')).trim().split('\n');
-  for (const line of passwd) t.regex(line, /:(\/usr\/sbin\/nologin|\/usr\/lib\/bootwave\/(?:link|rescue)-relay)$/);
+  for (const line of passwd)
+    t.regex(line, /:(\/usr\/sbin\/nologin|\/usr\/lib\/bootwave\/(?:link|rescue)-relay)$/);
   const shadow = (await readFile(join(t.context.root, 'etc/shadow'), 'utf8')).trim().split('\n');
   t.is(shadow.length, passwd.length);
   for (const line of shadow) t.is(line.split(':')[1], '*');
