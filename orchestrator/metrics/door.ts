@@ -7,8 +7,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { openPort } from '../../base/open-port.ts';
 import { Turns } from '../../base/turns.ts';
-import { aborted } from '../../base/wait.ts';
 import { CONTENT_TYPE } from './format.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -46,17 +46,13 @@ export async function openMetricsDoor(door: MetricsDoor): Promise<{ port: number
   );
   server.maxConnections = MOST;
   server.setTimeout(6 * PATIENCE);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(cannotListen(port, cause)));
-    server.listen(port, LOOPBACK, resolve);
+  return openPort(server, {
+    port,
+    host: LOOPBACK,
+    signal,
+    hangUp: () => server.closeAllConnections(),
+    fault: { code: 'METRICS_PORT', use: 'for metrics', option: '--metrics-port' },
   });
-  const bound = server.address();
-  const done = aborted(signal).then(async () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeAllConnections();
-    await closed;
-  });
-  return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };
 }
 
 async function answer(
@@ -87,15 +83,5 @@ async function answer(
   const patience = AbortSignal.any([signal, AbortSignal.timeout(6 * PATIENCE)]);
   await pipeline(Readable.from(pieces, { objectMode: true, highWaterMark: 1 }), response, {
     signal: patience,
-  });
-}
-
-function cannotListen(port: number, cause: unknown): BootwaveError {
-  return new BootwaveError({
-    code: 'METRICS_PORT',
-    what: `port ${port} of ${LOOPBACK} cannot be opened for metrics: ${messageOf(cause)}`,
-    unchanged: 'nothing was started',
-    next: 'end what uses it, or name another with --metrics-port',
-    cause,
   });
 }

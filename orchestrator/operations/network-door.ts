@@ -1,8 +1,8 @@
 /** The door for people elsewhere: the same lines, over mutual TLS. Their certificate shows who they are. */
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
-import { BootwaveError, messageOf } from '../../base/error.ts';
-import { aborted } from '../../base/wait.ts';
+import { messageOf } from '../../base/error.ts';
+import { openPort } from '../../base/open-port.ts';
 import { generationsOf } from '../../keys/generations.ts';
 import { operatorRefusal } from '../../keys/operator.ts';
 import { ofCertificate } from '../operators/identify.ts';
@@ -85,17 +85,14 @@ export async function openNetworkDoor(
     );
   });
   identity.onChange((shown) => server.setSecureContext(context(shown)));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(cannotListen(port, cause)));
-    server.listen(port, resolve);
+  return openPort(server, {
+    port,
+    signal,
+    hangUp() {
+      for (const socket of sockets.keys()) socket.destroy();
+    },
+    fault: { code: 'OPERATORS_PORT', use: 'for operators', option: '--operators-port' },
   });
-  const bound = server.address();
-  const done = aborted(signal).then(async () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const socket of sockets.keys()) socket.destroy();
-    await closed;
-  });
-  return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };
 }
 
 /**
@@ -111,14 +108,4 @@ async function isOperators({ paths }: House, certificate: X509Certificate | unde
 function mustShow(certificate: X509Certificate | undefined): X509Certificate {
   if (certificate !== undefined) return certificate;
   throw operatorRefusal('OPERATOR_MISSING', 'no certificate was shown');
-}
-
-function cannotListen(port: number, cause: unknown): BootwaveError {
-  return new BootwaveError({
-    code: 'OPERATORS_PORT',
-    what: `port ${port} cannot be opened for operators: ${messageOf(cause)}`,
-    unchanged: 'nothing was started',
-    next: 'end what uses it, or name another with --operators-port',
-    cause,
-  });
 }

@@ -8,7 +8,7 @@ import { createServer } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
-import { aborted } from '../../base/wait.ts';
+import { openPort } from '../../base/open-port.ts';
 import { WEBHOOK_LIMITS, type WebhookHeaders } from '../../protocol/webhook.ts';
 import type { Reports } from './webhooks.ts';
 
@@ -57,17 +57,12 @@ export async function openWebhookDoor(door: WebhookDoor): Promise<{ port: number
   server.maxConnections = MOST;
   server.setTimeout(3 * PATIENCE);
   identity.onChange((shown) => server.setSecureContext(context(shown)));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(cannotListen(port, cause)));
-    server.listen(port, resolve);
+  return openPort(server, {
+    port,
+    signal,
+    hangUp: () => server.closeAllConnections(),
+    fault: { code: 'WEBHOOKS_PORT', use: 'for webhooks', option: '--webhooks-port' },
   });
-  const bound = server.address();
-  const done = aborted(signal).then(async () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeAllConnections();
-    await closed;
-  });
-  return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };
 }
 
 /** Never rejects. */
@@ -117,13 +112,3 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
 
 const wrong = (code: string, what: string) =>
   new BootwaveError({ code, what, unchanged: 'nothing was changed' });
-
-function cannotListen(port: number, cause: unknown): BootwaveError {
-  return new BootwaveError({
-    code: 'WEBHOOKS_PORT',
-    what: `port ${port} cannot be opened for webhooks: ${messageOf(cause)}`,
-    unchanged: 'nothing was started',
-    next: 'end what uses it, or name another with --webhooks-port',
-    cause,
-  });
-}
