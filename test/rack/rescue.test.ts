@@ -50,7 +50,7 @@ test.serial(
     await rack.bootwave('incident', 'rescue', NODE, '--reason', 'its disk answers slowly');
     t.is(await served(/^$/), '');
     t.regex(await look('kernel'), /Linux version 6\./);
-    t.regex(await look('units'), /bootwave-agent\.service +loaded active/);
+    t.regex(await look('units'), /bootwave-agent\.service +loaded +active +running/);
     t.notRegex(await look('processes'), /httpd/);
     t.regex(await look('disks'), /vda/);
 
