@@ -182,6 +182,19 @@ test.serial('neither sees, reaches, stops nor starves the other', async (t) => {
   await rack.until(NODE, ({ state }) => state === 'healthy');
 });
 
+test.serial("an owner runs a command in their own instance, and in nobody else's", async (t) => {
+  t.timeout(30 * MINUTE);
+  const exec = (owner: string, slice: string, ...command: string[]) =>
+    as(owner, 'slice', 'exec', slice, '--node', NODE, '--', ...command);
+  t.regex(await exec('eve', 'good', '/bin/sh', '-c', 'cat /state/kept; id -u'), /seventeen-oysters\n\d+/);
+  t.notRegex(await exec('eve', 'good', '/bin/sh', '-c', 'cat /proc/[0-9]*/cmdline'), /8080/);
+  t.regex(await exec('mal', 'good', '/bin/sh', '-c', 'cat /state/kept'), /^refused: [\s\S]*OPERATOR_SLICE/);
+  // The unit of a command has an end of its own.
+  t.regex(await exec('eve', 'good', '/bin/sh', '-c', 'exit 3'), /^refused: /);
+  const history = await core('node', 'history', NODE, '--json');
+  t.true(history.includes('cat /state/kept; id -u'));
+});
+
 test.serial('who sent this, and stop it', async (t) => {
   t.timeout(40 * MINUTE);
   const who = () =>
