@@ -7,6 +7,7 @@ import { describe } from '../causes/cause.ts';
 import { type Peer, silenceOf } from '../causes/silence.ts';
 import { type Incident, isOver } from '../fleet/decisions/incidents.ts';
 import type { BreakerRules } from './rules.ts';
+import { isFromOutside } from './signals.ts';
 
 const MINUTE = 60_000;
 
@@ -118,11 +119,21 @@ const RULES: readonly Rule[] = [
 ];
 
 function many({ alarms, rules }: World): Found[] {
-  const nodes = burst(alarms, rules, rules.nodes);
-  if (nodes === null) return [];
-  return [
-    { nodes, why: `${countText(nodes, rules)}, and ${rules.nodes} are the most that it repairs at a time` },
-  ];
+  const most = (those: readonly Alarm[]) => {
+    const nodes = burst(those, rules, rules.nodes);
+    if (nodes === null) return null;
+    return {
+      nodes,
+      why: `${countText(nodes, rules)}, and ${rules.nodes} are the most that it repairs at a time`,
+    };
+  };
+  const seen = most(alarms.filter((one) => !isFromOutside(one)));
+  if (seen !== null) return [seen];
+  // What a system outside says counts as much, and stops its own sites alone.
+  const all = most(alarms);
+  if (all === null) return [];
+  const outside = alarms.filter((one) => isFromOutside(one) && all.nodes.includes(one.name));
+  return [...new Set(outside.map(({ site }) => site))].map((site) => ({ ...all, site }));
 }
 
 function manyOfSite({ alarms, members, rules }: World): Found[] {

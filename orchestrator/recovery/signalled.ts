@@ -51,7 +51,8 @@ export function signalled(
   const more = { ...known, evidence: grown(known.evidence, evidence) };
   const isNews = more.evidence.length > known.evidence.length;
   // Whoever has to look at it finds it as it is: it is not restarted any more.
-  if (asks && known.road === 'broken') return isNews ? { ...more, step, signal, reason } : null;
+  if (asks && known.road === 'broken')
+    return isNews || known.step !== step ? { ...more, step, signal, reason } : null;
   if (road === 'broken' || isHeldBy(known)) return isNews ? more : null;
   const isBack = known.road === 'compromised';
   const tries = { ...known.tries, ...(isBack && { returns: (known.tries.returns ?? 0) + 1 }) };

@@ -205,6 +205,7 @@ function goesOn(incident: Incident, code: SignalCode): boolean {
   if (isOver(incident)) return false;
   const { road, asks = false }: Signal = SIGNALS[code];
   const isFull = incident.evidence.length >= ENOUGH;
-  if (road === 'broken') return !asks || isFull;
+  // Whoever filled it keeps nobody from having the node wait for a person.
+  if (road === 'broken') return !asks || (isFull && incident.step === 'person');
   return isHeldBy(incident) && (incident.signal === code || isFull);
 }

@@ -44,8 +44,15 @@ export async function exec({ name, node: word, service, command }: Asked, acting
   const signer = new SignerClient(signerFiles(paths).socket);
   const grant = await grantFor(fleet.redis, signer, signed, node.id).finally(() => signer.close());
   const shown = shownName(instance);
-  // Before it runs, and as it was signed: the history has no command that is not there.
-  await note(acting, node, `${shown} from ${carrying.from}: ${JSON.stringify(command)}`, 'exec');
+  // Before it runs, as it was signed, and whole: an entry holds 1000 characters, and what is left out could be what it does.
+  const words = JSON.stringify(command).match(/.{1,400}/gsu) ?? [];
+  for (const [i, part] of words.entries())
+    await note(
+      acting,
+      node,
+      `${shown} from ${carrying.from}${words.length > 1 ? `, part ${i + 1} of ${words.length}` : ''}: ${part}`,
+      'exec',
+    );
   const still = async () => {
     await carrying.still();
     const now = await openSlice(fleet, name, Date.now());

@@ -58,6 +58,27 @@ test('many nodes of a site, and many of the fleet: repairs and wipes stand still
   t.deepEqual(codes(world(first(2), fleet(2))), []);
 });
 
+test('a system outside makes its own sites stand still, and no other one', (t) => {
+  const members = fleet(400, 20);
+  const said = members
+    .filter(({ site }) => site === 's1')
+    .map(({ id, site }, i) => alarm(id, { site, signal: i % 2 ? 'suspected' : 'reported' }));
+  const stopped = (alarms: Alarm[], site: string) =>
+    tripFor(tripsOf(world(alarms, members)), 'repair', { site, rack: null, image: null })?.code;
+  t.is(said.length, 20);
+  t.is(stopped(said, 's1'), 'many');
+  t.is(stopped(said, 's2'), undefined);
+  const seen = first(10, (i) => ({ site: `s${i + 2}` }));
+  t.is(stopped([...said, ...seen], 's2'), undefined, 'nor with what was seen of others');
+  t.is(
+    stopped([...said.slice(0, 1), ...seen], 's1'),
+    'many',
+    'no more are repaired for its word than for others',
+  );
+  const more = [...seen, alarm('n399', { site: 's19' })];
+  t.is(stopped(more, 's2'), 'many');
+});
+
 test('what lies further apart than the time of the rules does not count together', (t) => {
   const every = (minutes: number) =>
     world(
@@ -214,7 +235,7 @@ const anyAlarm = fc.record({
   node: fc.integer({ min: 0, max: 40 }).map((n) => `n${n}`),
   site: fc.constantFrom('s0', 's1'),
   road: fc.constantFrom<Alarm['road']>('broken', 'compromised'),
-  signal: fc.constantFrom('ill', 'silent', 'measurement', 'operator'),
+  signal: fc.constantFrom('ill', 'silent', 'measurement', 'reported', 'operator'),
   openedAt: fc.integer({ min: 0, max: 300 }).map((n) => n * MINUTE),
   step: fc.constantFrom<Alarm['step']>('open', 'fenced', 'person', 'ended'),
 });

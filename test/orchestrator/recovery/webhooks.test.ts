@@ -7,8 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { keyLayout } from '../../../keys/layout.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
+import type { Incident } from '../../../orchestrator/fleet/decisions/incidents.ts';
 import type { Site } from '../../../orchestrator/fleet/site.ts';
 import { readGuard } from '../../../orchestrator/recovery/guard.ts';
+import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import { openWebhookDoor } from '../../../orchestrator/recovery/webhook-door.ts';
@@ -120,6 +122,7 @@ async function world(t: ExecutionContext, policy: Partial<Site['policy']> = { au
     ...found,
     clock,
     post,
+    source,
     lets,
     says,
     incident,
@@ -183,6 +186,22 @@ test('suspected while it is repaired: whoever looks finds it as it is', async (t
   t.like(incident(), { step: 'open', signal: 'reported' });
   await says({ says: 'suspected' });
   t.like(incident(), { number: 1, step: 'person', signal: 'suspected' });
+});
+
+test('who says it again and again keeps nobody else from being heard', async (t) => {
+  const { member, lets, says, incident, fleet, source } = await world(t);
+  await member(1);
+  await lets();
+  for (let n = 1; n <= 20; n += 1) await says({ says: 'suspected' });
+  t.true(incident()!.evidence.length < 20, 'it fills no more than its room');
+  const { number } = incident()!;
+  const goesOn = (now: Incident | undefined): Incident => ({ ...now!, step: 'open' });
+  await decideIncident(fleet, enrolment(1).id, goesOn, BY);
+  const other = pair();
+  await WEBHOOKS.decide(fleet, 'other', () => source({ key: keyOf(other.publicKey) }), BY);
+  await says({ says: 'suspected', to: 'other', key: other.privateKey, reason: 'it mines coins' });
+  t.like(incident(), { number, step: 'person', signal: 'suspected' });
+  t.regex(incident()!.evidence.at(-1)!, /webhook other .* it mines coins$/);
 });
 
 test('of other nodes, other things, or with another key it may say nothing; it is not told which nodes there are', async (t) => {

@@ -80,6 +80,23 @@ test.serial(
   },
 );
 
+test.serial('a long command is in the history to its last word', async (t) => {
+  t.timeout(60_000);
+  const { runs, eve, history } = await owners(t);
+  const long = [
+    '/bin/busybox',
+    'sh',
+    '-c',
+    `# ${'\u{1F40C}'.repeat(2000)}`,
+    'x'.repeat(3000),
+    'echo what it does',
+  ];
+  t.like(await runs(eve, long).over, { exit: 0 });
+  const parts = (await history()).filter((text) => text.includes(', part '));
+  t.true(parts.length > 5);
+  t.is(parts.map((text) => text.replace(/^.*?, part \d+ of \d+: /s, '')).join(''), JSON.stringify(long));
+});
+
 test.serial(
   'nobody else, nowhere else: no other slice, node or person, and nobody without a certificate',
   async (t) => {
