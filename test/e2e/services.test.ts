@@ -1,6 +1,6 @@
 /**
  * Services come to a real node by rollouts, without a restart: several in one, and a version that is ill goes back by
- * itself, with the state that it had spoiled.
+ * itself, with the state that it had spoiled. Meanwhile the node, which was saved and goes on here, is asked to attest.
  */
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,6 +23,9 @@ rackFor(
   async () => Rack.restore('services', await snapshot(UPDATED, updatedRack)),
   async (made) => {
     rack = made;
+    // A server that wants to see its nodes every minute, which passes while they get their services.
+    await rack.lab.stopBootServer();
+    await rack.startServer(['--attest-every', '1']);
   },
   { minutes: 30 },
 );
@@ -81,3 +84,11 @@ test.serial(
     t.is(after.observed.bootId, before.observed.bootId);
   },
 );
+
+test.serial('its TPM quotes what it has booted, under the key that it enrolled with', async (t) => {
+  const { id } = await rack.record(NODE);
+  const attested = () => rack.fleet((fleet) => fleet.heard.lastAttestedOf(id));
+  while ((await attested()) < rack.began) await sleep(500);
+  const { observed } = await rack.until(NODE, ({ state }) => state === 'healthy');
+  t.is(observed.attested.state, 'ok');
+});
