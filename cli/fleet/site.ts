@@ -106,6 +106,12 @@ function policyOptions(command: Command): Command {
         'what follows from a signal with no person asked: nothing, repairs, or also that compromised nodes are fenced',
       ).choices(['off', 'repair', 'fence']),
     )
+    .addOption(
+      new Option(
+        '--traffic <what>',
+        'a service that begins to send many times more than before: nothing, people are told, or it is also frozen there',
+      ).choices(['off', 'tell', 'freeze']),
+    )
     .option(
       '--signal <code=rule>',
       "another rule for a signal: off, MINUTES, or TIMES/MINUTES; 'usual' takes it back (bootwave incident signals)",
@@ -173,6 +179,11 @@ function show({ name, policy }: Site): string {
     repair: 'repairs broken nodes',
     fence: 'repairs broken nodes, and fences compromised ones',
   };
+  const traffic = {
+    off: 'nothing follows',
+    tell: 'people are told',
+    freeze: 'people are told, and they are frozen there',
+  };
   return [
     `site ${name}`,
     `  machines that nobody expected: ${policy.acceptUnknown ? 'get the image and may ask' : 'are not answered'}`,
@@ -185,6 +196,7 @@ function show({ name, policy }: Site): string {
     `  machines whose image is withdrawn or below a floor: ${policy.image === 'enforce' ? 'refused when they enrol or renew' : 'let in, and shown'}`,
     `  machines that are held: ${recovery[policy.recovery]}`,
     `  automation: ${automation[policy.automation]}`,
+    `  services that begin to send many times more than before: ${traffic[policy.traffic]}`,
     ...Object.entries(policy.signals).map(([code, rule]) => `  signal ${code}: ${ruleText(rule)}`),
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');

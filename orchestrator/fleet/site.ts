@@ -50,6 +50,8 @@ export const policySchema = z.object({
    * fenced (`fence`). What becomes of a fenced node is `recovery`.
    */
   automation: z.enum(['off', 'repair', 'fence']).default('off'),
+  /** What follows where a service begins to send many times more than before (flows/habits.ts): people are told, and it is frozen there. */
+  traffic: z.enum(['off', 'tell', 'freeze']).default('tell'),
   /** Other rules for signals than the usual ones (recovery/signals.ts), by code. */
   signals: z.record(z.string(), signalRule).default({}),
 });

@@ -17,6 +17,7 @@ const policy = z.strictObject({
   floor: shape.floor.unwrap().optional(),
   recovery: shape.recovery.unwrap().optional(),
   automation: shape.automation.unwrap().optional(),
+  traffic: shape.traffic.unwrap().optional(),
   /** Only those that are named change; null: the usual rule again. */
   signals: z.record(z.string().max(64), signalRule.nullable()).optional(),
 });
