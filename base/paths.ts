@@ -19,6 +19,8 @@ export type DataPaths = {
   power: string;
   /** What the consoles of nodes showed to people. */
   consoles: string;
+  /** What was collected of incidents. */
+  evidence: string;
   /** What nodes told about what their services have sent: 30 days. */
   flows: string;
   /** The boot server's own durable state: DHCP leases. */
@@ -37,6 +39,7 @@ export function dataPaths(root: string = process.env.BOOTWAVE_DATA ?? '/var/lib/
     redis: join(root, 'redis'),
     power: join(root, 'power'),
     consoles: join(root, 'consoles'),
+    evidence: join(root, 'evidence'),
     flows: join(root, 'flows'),
     bootserver: join(root, 'bootserver'),
   };

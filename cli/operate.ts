@@ -39,8 +39,9 @@ export async function callOpen<I, R>(
   operation: Operation<I, R>,
   input: I,
   onOpened: Opened,
+  onSign?: Caller['onSign'],
 ): Promise<R> {
-  const answered = await answer(command, operation, input, { onOpened });
+  const answered = await answer(command, operation, input, defined({ onOpened, onSign }));
   if ('result' in answered) return answered.result as R;
   throw new Error(`${operation.name} takes two people`);
 }

@@ -81,6 +81,11 @@ const NOUNS: readonly Noun[] = [
     load: () => import('./recovery/recovery.ts'),
   },
   {
+    name: 'webhook',
+    description: 'systems outside that may say that a node is broken or suspected',
+    load: () => import('./webhook/webhook.ts'),
+  },
+  {
     name: 'drill',
     description: 'whether recovery, rollback and restore still work: going each road before it is needed',
     load: () => import('./drill/drill.ts'),

@@ -1,4 +1,9 @@
 import { createHash } from 'node:crypto';
+import * as z from 'zod/mini';
+
+/** A SHA-256 as it is written everywhere: hex, lower case. */
+export const SHA256_HEX = /^[0-9a-f]{64}$/;
+export const sha256Hex = z.string().check(z.regex(SHA256_HEX));
 
 /**
  * SHA-256 over a label and parts, each behind its length (32 bits, big endian), so that no two different lists of

@@ -66,7 +66,8 @@ function check(
     (candidate) =>
       candidate.ca && certificate.checkIssued(candidate) && certificate.verify(candidate.publicKey),
   );
-  if (root === undefined) return unverified(`issued by ${issuer}, which is none of the configured TPM roots`);
+  if (root === undefined)
+    return unverified(`issued by ${issuer}, which is not one of the configured TPM roots`);
   if (!current(root, now))
     return unverified(`issued by ${issuer}, whose own certificate is not valid at this time`);
   return { verified: true, reason: `issued by ${issuer}` };

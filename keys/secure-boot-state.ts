@@ -3,18 +3,20 @@
  * certificates the fleet has had. It is written after all other files, so a process that is killed before that has
  * changed nothing.
  */
+
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { BootwaveError } from '../base/error.ts';
 import { writeFileAtomic } from '../base/files.ts';
+import { SHA256_HEX } from '../formats/digest.ts';
 import { keyLayout } from './layout.ts';
 
 const revokedSchema = z.object({
   /** Version of the image. */
   version: z.string(),
   /** Authenticode SHA-256 of its file, hex. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: z.string().regex(SHA256_HEX),
   reason: z.string(),
   /** Who revoked it. */
   by: z.string(),

@@ -36,7 +36,7 @@ export type SavedRecord = z.infer<typeof savedRecord>;
  */
 export const SAVED_LIFE = 11 * 3600_000;
 
-/** Beside the labs; its name is none of a lab. */
+/** Beside the labs; no lab can have its name. */
 const savedRoot = () => join(labsRoot(), '.saved');
 
 export function savedFolder(name: string): string {

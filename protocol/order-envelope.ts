@@ -1,31 +1,24 @@
 /**
  * An order as signed data. Whoever carries it (SSH, HTTPS, a stolen queue) can delay it and nothing else. The node
  * verifies it by itself, with the public keys inside its measured image.
- *
- * The signature covers the payload's bytes as they are sent, so there is no canonical form to disagree about. It is
- * Ed25519 (RFC 8032) over a prefix that no other signature of the fleet begins with.
  */
-import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
-// The mini build, because the agent's bundle holds this file.
-import * as z from 'zod/mini';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { BootwaveError } from '../base/error.ts';
-import { digest, ORDER_FORMAT, ORDER_LIMITS, type Order, orderSchema } from './order.ts';
+import {
+  type Envelope,
+  type EnvelopeKind,
+  envelopeOf,
+  issueOf,
+  type OrderPublicKeys,
+  openEnvelope,
+  payloadJson,
+} from './envelope.ts';
+import { ORDER_FORMAT, ORDER_LIMITS, type Order, orderSchema } from './order.ts';
 
-/** Ends in a NUL, which JSON never holds: no payload can be read as part of the prefix. */
 const DOMAIN = Buffer.from('bootwave order v1\0', 'utf8');
 
-const envelopeSchema = z.strictObject({
-  /** Base64 of the JSON text's bytes. */
-  payload: z.string().check(z.maxLength(ORDER_LIMITS.payloadCharacters)),
-  /** SHA-256 of the signer's SubjectPublicKeyInfo, hex. */
-  keyId: digest,
-  /** Base64 of the 64 bytes. */
-  signature: z.string().check(z.maxLength(88)),
-});
-export type OrderEnvelope = z.infer<typeof envelopeSchema>;
-
-/** By key id; more than one while the fleet changes its key. */
-export type OrderPublicKeys = ReadonlyMap<string, KeyObject>;
+export type OrderEnvelope = Envelope;
+export type { OrderPublicKeys };
 
 export const ORDER_CODES = [
   'ORDER_OVERSIZED',
@@ -90,17 +83,19 @@ export const orderDigest = (payload: Buffer): string => createHash('sha256').upd
 export const signedBytes = (payload: Buffer): Buffer => Buffer.concat([DOMAIN, payload]);
 
 /** @param signature of `signedBytes(payload)` by the key of that id */
-export function orderEnvelope(payload: Buffer, keyId: string, signature: Buffer): OrderEnvelope {
-  return { payload: payload.toString('base64'), keyId, signature: signature.toString('base64') };
-}
+export const orderEnvelope: typeof envelopeOf = envelopeOf;
+
+const KIND: EnvelopeKind = {
+  ...{ noun: 'order', domain: DOMAIN, most: ORDER_LIMITS.payloadBytes },
+  refusal: (fault, what) => refusal(`ORDER_${fault}`, what),
+};
 
 /**
  * Verifies an order as its node must, before anything of it is believed.
  * @throws BootwaveError with one of `ORDER_CODES`; nothing else is ever thrown, whatever the input is
  */
 export function verifyOrder(envelope: unknown, keys: OrderPublicKeys, context: OrderContext): VerifiedOrder {
-  const { payload, keyId, signature } = openEnvelope(envelope);
-  checkSignature(payload, keyId, signature, keys);
+  const payload = openEnvelope(envelope, keys, KIND);
   const order = parseOrder(payload);
   const digest = orderDigest(payload);
   checkNode(order, context.nodeId);
@@ -131,42 +126,8 @@ export function readOrderKeys(pem: string): OrderPublicKeys {
   return keys;
 }
 
-function openEnvelope(envelope: unknown): { payload: Buffer; keyId: string; signature: Buffer } {
-  const text = (envelope as { payload?: unknown } | null | undefined)?.payload;
-  if (typeof text === 'string' && text.length > ORDER_LIMITS.payloadCharacters)
-    throw refusal('ORDER_OVERSIZED', `the order's payload takes ${text.length} characters of base64`);
-  const parsed = envelopeSchema.safeParse(envelope);
-  if (!parsed.success) throw refusal('ORDER_MALFORMED', `not an order envelope: ${issueOf(parsed.error)}`);
-  return {
-    payload: strictBase64(parsed.data.payload, 'payload'),
-    keyId: parsed.data.keyId,
-    signature: strictBase64(parsed.data.signature, 'signature'),
-  };
-}
-
-/** Buffer skips what is not base64; only the one spelling of the bytes passes here (RFC 4648 3.5). */
-function strictBase64(text: string, field: string): Buffer {
-  const bytes = Buffer.from(text, 'base64');
-  if (bytes.toString('base64') !== text)
-    throw refusal('ORDER_MALFORMED', `the order's ${field} is not base64`);
-  return bytes;
-}
-
-function checkSignature(payload: Buffer, keyId: string, signature: Buffer, keys: OrderPublicKeys): void {
-  const key = keys.get(keyId);
-  if (key === undefined)
-    throw refusal('ORDER_KEY_UNKNOWN', `the order names the key ${keyId}, which this node does not know`);
-  if (signature.length !== 64 || !verify(null, signedBytes(payload), key, signature))
-    throw refusal('ORDER_SIGNATURE', 'the order is not signed by the key that it names');
-}
-
 function parseOrder(payload: Buffer): Order {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
-  } catch {
-    throw refusal('ORDER_MALFORMED', 'the payload of the order is not JSON in UTF-8');
-  }
+  const value = payloadJson(payload, KIND);
   const format = (value as { format?: unknown } | null)?.format;
   if (typeof format === 'number' && format !== ORDER_FORMAT)
     throw refusal(
@@ -224,11 +185,6 @@ function checkEpoch(order: Order, digest: string, last: OrderContext['last']): v
 
 function refusal(code: OrderCode, what: string, next = 'look for it in the audit stream'): BootwaveError {
   return new BootwaveError({ code, what, unchanged: 'the order in force stays in force', next });
-}
-
-function issueOf(error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] }): string {
-  const first = error.issues[0];
-  return first === undefined ? 'unknown' : `${first.path.map(String).join('.') || 'value'}: ${first.message}`;
 }
 
 function iso(at: number): string {

@@ -1,6 +1,8 @@
 /** Orders: what a node is told to be. How they are signed and verified is in order-envelope.ts. */
 // The mini build, because the agent's bundle holds this file.
+
 import * as z from 'zod/mini';
+import { sha256Hex } from '../formats/digest.ts';
 import { versionSchema } from '../formats/version.ts';
 import { RESERVATION_LIMITS, reservationSchema } from './reservation.ts';
 import { BUNDLE_LIMITS } from './service/bundle.ts';
@@ -29,8 +31,6 @@ export const ORDER_LIMITS = {
   disks: 16,
 } as const;
 
-/** SHA-256, hex. */
-export const digest = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** Milliseconds since the epoch. */
 const instant = z.int().check(z.gte(0));
 
@@ -38,7 +38,7 @@ const orderedService = z.strictObject({
   name: instanceNameSchema,
   version: versionSchema,
   /** Of the bundle. */
-  sha256: digest,
+  sha256: sha256Hex,
   /** Bytes of the bundle. */
   size: z.int().check(z.gte(1), z.lte(BUNDLE_LIMITS.bytes)),
 });
@@ -84,7 +84,7 @@ export const rescueSchema = z.strictObject({
   access: z.optional(
     z.strictObject({
       /** Its public key (Ed25519, RFC 8032), hex. */
-      authority: digest,
+      authority: sha256Hex,
       /** After it nobody gets in. */
       until: instant,
     }),
@@ -107,7 +107,7 @@ const fields = z.strictObject({
   image: z.nullable(
     z.strictObject({
       version: versionSchema,
-      sha256: digest,
+      sha256: sha256Hex,
       size: z.int().check(z.gte(1), z.lte(2 ** 31)),
     }),
   ),
@@ -120,7 +120,7 @@ const fields = z.strictObject({
     distinct(({ name }) => name, 'a name'),
   ),
   /** SHA-256 of the configuration document. */
-  config: z.nullable(digest),
+  config: z.nullable(sha256Hex),
   /** The one word without which existing data on a disk stays. */
   wipe: z.boolean(),
   /** Versions that this node refused earlier and may try again. */

@@ -1,6 +1,8 @@
 /** What a release says of an image beyond its length and digests: TUF's `custom` (1.0.34, 4.5), written by whoever publishes and read by nodes. */
 // The mini build, because the agent's bundle holds this file.
+
 import * as z from 'zod/mini';
+import { sha256Hex } from '../formats/digest.ts';
 
 const word = z.string().check(z.minLength(1), z.maxLength(128), z.regex(/^[^\p{Cc}]*$/u));
 
@@ -22,7 +24,7 @@ export const targetCustom = z.object({
     format: z.literal(1),
     version: word,
     /** PCR 11, SHA-256 bank, that a machine shows which started it. */
-    pcr11: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+    pcr11: sha256Hex,
     /** `uname -r`. */
     kernel: word,
     machines: machinesSchema,

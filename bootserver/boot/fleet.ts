@@ -59,7 +59,7 @@ export class BootFleet {
     });
   }
 
-  /** Forgets what is no repeat any more. @param now milliseconds since the epoch */
+  /** Forgets what would not count as a repeat any more. @param now milliseconds since the epoch */
   sweep(now: number): void {
     for (const [id, at] of this.#told) if (now - at >= REPEAT) this.#told.delete(id);
   }

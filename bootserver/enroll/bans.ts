@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Server } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import { sha256 } from '../../formats/digest.ts';
 import { NODE_URI } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
@@ -62,11 +62,7 @@ export function refuseBanned(
     const ban = bearer === undefined ? null : bans.banOf(bearer);
     if (bearer === undefined || ban === null) return;
     reply.header('connection', 'close');
-    const error = new BootwaveError({
-      code: 'CERTIFICATE_BANNED',
-      what: `this certificate is banned: ${ban.reason}`,
-      unchanged: 'nothing was changed',
-    });
+    const error = refusal('CERTIFICATE_BANNED', `this certificate is banned: ${ban.reason}`);
     // Anybody can write the name of a node, and a banned number, into a certificate of their own.
     if (bearer.id !== null && (request.raw.socket as TLSSocket).authorized)
       caught(bearer.id, error.code, error.what, bearer.key);

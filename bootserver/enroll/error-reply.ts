@@ -1,7 +1,7 @@
 /** How a request that failed is answered, logged and noted in the audit. */
 import type { Server } from 'node:https';
 import type { FastifyError, FastifyInstance } from 'fastify';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
 import { LIMITS } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 import type { QuietLog } from '../quiet-log.ts';
@@ -89,11 +89,7 @@ function coded(error: FastifyError): BootwaveError {
     });
   }
   if (!(error instanceof BootwaveError) && error.statusCode !== undefined && error.statusCode < 500) {
-    return new BootwaveError({
-      code: 'BODY_MALFORMED',
-      what: 'the request is not JSON',
-      unchanged: 'nothing was changed',
-    });
+    return refusal('BODY_MALFORMED', 'the request is not JSON');
   }
   return asBootwaveError(error);
 }

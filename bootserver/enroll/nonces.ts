@@ -1,6 +1,6 @@
 /** Nonces for members: each is made for one machine, can be used once, and has a number of the fleet. */
 import { randomBytes } from 'node:crypto';
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import { LIMITS } from '../../protocol/enrolment/messages.ts';
 import type { NodeDirectory } from '../directory.ts';
 
@@ -32,11 +32,6 @@ export class Nonces {
     const found = this.#open.get(id);
     this.#open.delete(id);
     if (found !== undefined && this.#now() - found.at < LIMITS.proofWithin) return found;
-    throw new BootwaveError({
-      code: 'NONCE_SPENT',
-      what: 'no nonce is open for this machine',
-      unchanged: 'nothing was changed',
-      next: 'ask for another one',
-    });
+    throw refusal('NONCE_SPENT', 'no nonce is open for this machine', 'ask for another one');
   }
 }

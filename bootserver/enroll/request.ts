@@ -3,7 +3,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 import type * as z from 'zod/mini';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 
 /** Only a certificate that also chains to our root counts as shown. */
 export function peerOf(request: FastifyRequest): X509Certificate | undefined {
@@ -30,9 +30,8 @@ export function body<S extends z.ZodMiniType>(schema: S, request: FastifyRequest
   const where = result.error.issues
     .map((issue) => issue.path.join('.').replace(/[^\w.-]/g, '?') || '(whole)')
     .slice(0, 5);
-  throw new BootwaveError({
-    code: 'BODY_INVALID',
-    what: `the request does not fit the protocol at: ${where.join(', ').slice(0, 200)}`,
-    unchanged: 'nothing was changed',
-  });
+  throw refusal(
+    'BODY_INVALID',
+    `the request does not fit the protocol at: ${where.join(', ').slice(0, 200)}`,
+  );
 }

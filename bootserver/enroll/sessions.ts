@@ -39,12 +39,11 @@ export type SessionLimits = {
 };
 
 const unknown = (): BootwaveError =>
-  new BootwaveError({
-    code: 'SESSION_UNKNOWN',
-    what: 'this enrolment session does not exist or has expired',
-    unchanged: 'nothing was changed',
-    next: 'start the enrolment again',
-  });
+  refusal(
+    'SESSION_UNKNOWN',
+    'this enrolment session does not exist or has expired',
+    'start the enrolment again',
+  );
 
 const outOfTurn = (what: string): BootwaveError =>
   new BootwaveError({ code: 'SESSION_OUT_OF_TURN', what, next: 'start the enrolment again' });

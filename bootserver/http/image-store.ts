@@ -3,12 +3,14 @@
  * is written last: an image with a manifest is complete. The folder is read again at every request, so a new image is
  * served without a restart; an image that is being downloaded stays open until the last reader is done.
  */
+
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import {
   sectionNamed,
   UKI_HEADER_BYTES,
@@ -45,7 +47,7 @@ export type OpenImage = PublishedImage & {
 const manifestSchema = z.object({
   version: z.string(),
   size: z.int().min(1),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: z.string().regex(SHA256_HEX),
   secureBootLists: z.object({ revokes: z.array(z.string()) }).optional(),
 });
 

@@ -34,7 +34,7 @@ export function register(command: Command): void {
           `fleet ${made.fleet}`,
           '  keep that number with the private key: a restore asks for it, and takes no backup that another fleet has signed',
           ...made.unknown.map(
-            (path) => `  ${path} is none of Bootwave's files that this version knows; it is in the backup`,
+            (path) => `  this version of Bootwave does not know the file ${path}; it is in the backup`,
           ),
         ]),
       );

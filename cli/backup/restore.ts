@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import type { Restored } from '../../orchestrator/backup/restore.ts';
 import { restore } from '../../orchestrator/operations/backup/declared.ts';
 import { pathsOf, print } from '../context.ts';
@@ -36,7 +37,7 @@ export function register(command: Command): void {
 
 export function fleetNumber(text: string): string {
   const digits = text.replaceAll(':', '').toLowerCase();
-  if (/^[0-9a-f]{64}$/.test(digits)) return digits;
+  if (SHA256_HEX.test(digits)) return digits;
   throw new InvalidArgumentError('64 hexadecimal digits');
 }
 

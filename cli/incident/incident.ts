@@ -6,12 +6,14 @@ import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 import { register as registerAccess } from './access.ts';
+import { register as registerEvidence } from './evidence.ts';
 
 type Where = Json & { site?: string; all?: true };
 type Why = Json & { reason: string };
 
 export function register(group: Command): void {
   registerAccess(group);
+  registerEvidence(group);
   commandFor(group, incident.list)
     .option('--site <site>', 'only of this site')
     .option('--all', 'also those that have ended')

@@ -54,7 +54,7 @@ export function register(node: Command): void {
           `${kind} at ${host} port ${port}, user ${user}`,
           ...(pin === null ? [] : [`certificate ${pin}`]),
           ...(suite === null ? [] : [`cipher suite ${suite}`]),
-          `set by ${by}, ${dayOf(at)}${unproven ? ', who was believed that it is the one of this node' : ''}`,
+          `set by ${by}, ${dayOf(at)}${unproven ? '; nothing has proved that it belongs to this node' : ''}`,
           ...testText(test),
         ]
           .map(harmless)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { STATES, type State } from '../../orchestrator/fleet/transitions.ts';
 import * as node from '../../orchestrator/operations/node/declared.ts';
@@ -117,12 +117,11 @@ async function watch(command: Command, { site, state }: Where): Promise<void> {
 async function compare(record: NodeRecord): Promise<string[]> {
   if (record.state !== 'pending' && record.state !== 'rejected') return record.words;
   if (!process.stdin.isTTY) {
-    throw new BootwaveError({
-      code: 'WORDS_MISSING',
-      what: `${record.name} can only be approved by its four words`,
-      unchanged: 'nothing was changed',
-      next: `read them on the node's console: bootwave node approve ${record.name} --words "one two three four"`,
-    });
+    throw refusal(
+      'WORDS_MISSING',
+      `${record.name} can only be approved by its four words`,
+      `read them on the node's console: bootwave node approve ${record.name} --words "one two three four"`,
+    );
   }
   const { inventory, observed } = record;
   const question = [

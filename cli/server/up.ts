@@ -51,6 +51,7 @@ export function register(command: Command): void {
     .option('--http-port <port>', 'images', port, DEFAULT_PORTS.http)
     .option('--https-port <port>', 'enrolment and heartbeats', port, DEFAULT_PORTS.https)
     .option('--operators-port <port>', 'commands of people elsewhere, by their certificates', port)
+    .option('--webhooks-port <port>', 'what systems outside say of nodes, signed', port)
     .option('--metrics-port <port>', 'numbers for Prometheus, on 127.0.0.1 alone', port)
     .option('--heartbeat <seconds>', 'seconds between the heartbeats of a node', whole(1, 3600), 30)
     .option('--attest-every <minutes>', 'minutes between the attestations of a node', whole(1, 1440), 30)

@@ -3,9 +3,11 @@
  * own entries, and beside them one for each release floor that the image satisfies: what is sealed for a floor is opened
  * by images that were signed for it, and no older one ever was. Written by a build, read by a node.
  */
+
 import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
 // The mini build, because the agent's bundle holds this file.
 import * as z from 'zod/mini';
+import { sha256Hex } from '../digest.ts';
 import { compareVersions } from '../version.ts';
 import { NO_POLICY, pcrPolicy, toBeAuthorized } from './policy.ts';
 
@@ -15,7 +17,7 @@ const entry = {
   /** SHA-256 of the public key as PKCS#1. */
   pkfp: z.string(),
   /** The policy digest that is signed. */
-  pol: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  pol: sha256Hex,
   sig: base64,
 };
 const fileSchema = z.object({

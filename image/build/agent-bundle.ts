@@ -9,6 +9,7 @@ const ENTRIES = {
   'member/main.ts': 'agent.mjs',
   'root/main.ts': 'helper.mjs',
   'root/services/main.ts': 'services.mjs',
+  'root/services/exec/main.ts': 'exec.mjs',
   'log-forward/main.ts': 'log-forward.mjs',
 } as const;
 

@@ -1,12 +1,13 @@
 import { readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import { syncFolder } from '../../base/files.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { compareVersions, isVersion } from '../../formats/version.ts';
 import { withLock } from './lock.ts';
 
-const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
+const hex64 = z.string().regex(SHA256_HEX);
 
 /**
  * What is known about a published image; stored beside it and written last, so a manifest means that the file is
@@ -56,12 +57,11 @@ export async function readManifest(images: string, version: string): Promise<Man
     text = await readFile(path, 'utf8');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
-    throw new BootwaveError({
-      code: 'IMAGE_UNKNOWN',
-      what: `no image of version ${JSON.stringify(version.slice(0, 80))} is published`,
-      unchanged: 'nothing was changed',
-      next: "see 'bootwave image list', or build it: 'bootwave image build --version X'",
-    });
+    throw refusal(
+      'IMAGE_UNKNOWN',
+      `no image of version ${JSON.stringify(version.slice(0, 80))} is published`,
+      "see 'bootwave image list', or build it: 'bootwave image build --version X'",
+    );
   }
   try {
     return manifestSchema.parse(JSON.parse(text));

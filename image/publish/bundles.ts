@@ -2,9 +2,11 @@
  * Bundles by their content: a file is called by its SHA-256, appears whole or not at all, and never changes. It knows
  * no word of services. Who changes it holds the lock of the releases.
  */
+
 import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../../base/files.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 
 export type Bundle = {
   /** Complete, on the same disk as the store; it is moved away. */
@@ -12,18 +14,17 @@ export type Bundle = {
   sha256: string;
 };
 
-const NAME = /^[0-9a-f]{64}$/;
 /** Folders in which bundles are made: with the id of the process, so that those of dead ones can be removed. */
 const MAKING = /^\.making-(\d+)-/;
 
 /** @param store the folder; it may be missing */
 export async function storedBundles(store: string): Promise<string[]> {
-  return (await namesIn(store)).filter((name) => NAME.test(name));
+  return (await namesIn(store)).filter((name) => SHA256_HEX.test(name));
 }
 
 export async function hasBundle(store: string, sha256: string): Promise<boolean> {
   return (
-    NAME.test(sha256) &&
+    SHA256_HEX.test(sha256) &&
     (await stat(join(store, sha256)).then(
       (found) => found.isFile(),
       () => false,
@@ -51,7 +52,7 @@ export async function putBundles(store: string, bundles: readonly Bundle[]): Pro
 export async function keepBundles(store: string, named: ReadonlySet<string>): Promise<void> {
   for (const name of await namesIn(store)) {
     const maker = Number(MAKING.exec(name)?.[1] ?? 0);
-    const isLeft = maker > 0 ? !isAlive(maker) : NAME.test(name) && !named.has(name);
+    const isLeft = maker > 0 ? !isAlive(maker) : SHA256_HEX.test(name) && !named.has(name);
     if (isLeft) await rm(join(store, name), { recursive: true, force: true });
   }
 }

@@ -1,8 +1,10 @@
 /** What a team releases: signed where its keys are, and accepted here only if it is the team's and below its prefix. */
+
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { Metadata, TargetFile, Targets } from '@tufjs/models';
 import { BootwaveError } from '../../base/error.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { checked, METADATA_LIMITS } from '../../keys/release/believe.ts';
 import { type SigningKey, signerOf } from '../../keys/release/key.ts';
 import { matchesPattern } from '../../keys/release/path-pattern.ts';
@@ -140,7 +142,7 @@ async function accept(
   );
   if (foreign !== undefined)
     throw refuse(name, `${JSON.stringify(foreign.slice(0, 128))} is not below ${role.paths?.join(', ')}`);
-  const vague = paths.find((path) => !/^[0-9a-f]{64}$/.test(targets[path]?.hashes.sha256 ?? ''));
+  const vague = paths.find((path) => !SHA256_HEX.test(targets[path]?.hashes.sha256 ?? ''));
   if (vague !== undefined) throw refuse(name, `${vague} has no SHA-256`);
   await mustBeServices(name, Object.values(targets), store, bundles);
   return metadata;

@@ -5,7 +5,7 @@
 import type { Key } from '@tufjs/models';
 import { Delegations } from '@tufjs/models/dist/delegations.js';
 import { DelegatedRole } from '@tufjs/models/dist/role.js';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import { RELEASE_ROLES } from '../../keys/release/roles.ts';
 import { FLEET } from '../../protocol/service/name.ts';
 import { type PublishOptions, publishChange } from './publish.ts';
@@ -107,12 +107,11 @@ export async function teams({ releases }: PublishOptions['paths']): Promise<Show
 }
 
 export function unknownTeam(name: string): BootwaveError {
-  return new BootwaveError({
-    code: 'TEAM_UNKNOWN',
-    what: `nothing is delegated to a team '${name.slice(0, 64)}'`,
-    unchanged: 'nothing was changed',
-    next: "'bootwave team list' shows all of them",
-  });
+  return refusal(
+    'TEAM_UNKNOWN',
+    `nothing is delegated to a team '${name.slice(0, 64)}'`,
+    "'bootwave team list' shows all of them",
+  );
 }
 
 /** With exactly the keys that they name. */

@@ -1,6 +1,6 @@
 /**
  * The operator's side of a lab's network: BMCs in a namespace of their own, which the server reaches and nodes do not. Nothing is
- * forwarded between the two, and the addresses of BMCs are none of the nodes' namespace.
+ * forwarded between the two, and no address of a BMC lies in the nodes' namespace.
  */
 import { mustRun } from '../../base/run.ts';
 import { endProcessesIn, inNamespaceArguments, removeNamespace } from '../namespace.ts';

@@ -241,6 +241,9 @@ export class SimNode {
       }),
       flows: (args) => this.#flows.answer(this.number, this.#boot('flows'), this.services.status(), args),
       logs: (args) => this.#logs(args),
+      exec: () => this.#runsNothing('exec'),
+      'exec-read': () => this.#runsNothing('exec-read'),
+      'exec-write': () => this.#runsNothing('exec-write'),
     };
   }
 
@@ -251,6 +254,11 @@ export class SimNode {
     const text = `${name} ${one?.version} runs (simulated)`;
     const lines = one?.since == null ? [] : [{ at: one.since, severity: 6, text, byNode: false }];
     return { lines, more: false };
+  }
+
+  #runsNothing(op: OpName): never {
+    this.#boot(op);
+    throw refusal('EXEC_SIMULATED', 'this node is simulated: there is nothing in which a command could run');
   }
 
   #boot(op: OpName) {

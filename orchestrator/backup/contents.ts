@@ -40,7 +40,7 @@ const CONTENTS: readonly (readonly [RegExp, Part, turn?: number])[] = [
   [/^audit\/archive\/[^/]+\.jsonl\.gz$/, 'keep'],
   [/^images\/[^/]+\.json$/, 'keep'],
   [/^(?:images|bundles)\//, 'large'],
-  [/^(?:loaders|releases|power|consoles|flows|secrets|bootserver)\//, 'keep'],
+  [/^(?:loaders|releases|power|consoles|evidence|flows|secrets|bootserver)\//, 'keep'],
   [/^(?:advisories|rehearsal)\.json$/, 'keep'],
   [/^keys\/operators\/register\.jsonl$/, 'grows', 4],
   [/^keys\//, 'keep', 4],

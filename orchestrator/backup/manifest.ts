@@ -2,11 +2,13 @@
  * The end of a backup: what is in it, signed by the fleet's root key. Encryption shows nothing of who made a backup: whoever
  * has the public key can make one.
  */
+
 import { createPrivateKey, sign, verify, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
 import { jsonIn } from '../../base/json.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { fingerprintOf, rootPem } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
 
@@ -38,7 +40,7 @@ export type Entry = z.infer<typeof entrySchema>;
 const manifestSchema = z.object({
   format: z.literal(FORMAT),
   /** SHA-256 of the fleet's root certificate, hex. */
-  fleet: z.string().regex(/^[0-9a-f]{64}$/),
+  fleet: z.string().regex(SHA256_HEX),
   host: z.string(),
   /** Milliseconds since the epoch: nothing that happened after `began` is certain to be in it. */
   began: z.number(),
@@ -60,7 +62,7 @@ export async function signManifest(keys: string, text: string): Promise<string> 
   const pem = await readFile(key, 'utf8').catch((cause: unknown) => {
     throw new BootwaveError({
       code: 'KEYS_MISSING',
-      what: `the root key ${key} cannot be read, and a backup that it has not signed is restored by nobody`,
+      what: `the root key ${key} cannot be read, and nobody can restore a backup that it has not signed`,
       unchanged: 'no backup was made',
       next: 'make the backup on the machine that has it, as root',
       cause,

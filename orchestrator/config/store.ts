@@ -2,9 +2,11 @@
  * Published node configurations. They are kept in Redis, not in a folder, because any orchestrator may deliver them. A
  * version is written once and never changed or removed: a rollback goes back to it.
  */
+
 import type { Redis } from 'ioredis';
 import * as z from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { compareVersions } from '../../formats/version.ts';
 import {
   digestOf,
@@ -29,7 +31,7 @@ export const CONFIG_REFUSALS: readonly string[] = [
 const publishedSchema = z.object({
   version: z.string(),
   /** SHA-256 of the document's bytes: orders name it. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: z.string().regex(SHA256_HEX),
   /** The bytes, which are UTF-8. */
   document: z.string(),
   author: z.string(),

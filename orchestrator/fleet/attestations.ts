@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../base/error.ts';
+import { type BootwaveError, refusal } from '../../base/error.ts';
 import type { Reattestation, ReattestDecision, Verdict } from '../../bootserver/directory.ts';
 import type { Enrolment } from '../../protocol/enrolment/enrolment.ts';
 import { type Attested, attest, isSecure, type Measured, modelOf, pcr7Of } from './attestation.ts';
@@ -182,12 +182,11 @@ export class Attestations {
 
 /** An old quote, but no sign of a copy: the real machine has proved more since. */
 function late({ name }: NodeRecord): BootwaveError {
-  return new BootwaveError({
-    code: 'PROOF_LATE',
-    what: `this proof of ${name} was made before a newer one that was taken already: it was held up on its way`,
-    unchanged: 'nothing was changed',
-    next: 'the machine tries again by itself, over a new nonce',
-  });
+  return refusal(
+    'PROOF_LATE',
+    `this proof of ${name} was made before a newer one that was taken already: it was held up on its way`,
+    'the machine tries again by itself, over a new nonce',
+  );
 }
 
 function holdsCertificate({ identity }: NodeRecord, serial: string): boolean {

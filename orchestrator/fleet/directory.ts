@@ -1,4 +1,4 @@
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type {
   BootEvent,
@@ -265,10 +265,5 @@ export class FleetDirectory implements NodeDirectory {
 }
 
 function notKnown(id: string): BootwaveError {
-  return new BootwaveError({
-    code: 'NODE_UNKNOWN',
-    what: `there is no node '${id.slice(0, 80)}'`,
-    unchanged: 'nothing was changed',
-    next: 'the machine must enrol again',
-  });
+  return refusal('NODE_UNKNOWN', `there is no node '${id.slice(0, 80)}'`, 'the machine must enrol again');
 }

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { defined } from '../../base/defined.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { digestKey, isOwnMac, isPlaceholder, macOf, serialKey } from '../../formats/identifiers.ts';
 
-const hexDigest = z.string().regex(/^[0-9a-f]{64}$/);
+const hexDigest = z.string().regex(SHA256_HEX);
 
 /** What an expected machine must show. All given facts must match; at least one is given. */
 export const criteriaSchema = z

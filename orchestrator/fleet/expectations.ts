@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { BootwaveError, refusal } from '../../base/error.ts';
+import { type BootwaveError, refusal } from '../../base/error.ts';
 import { bodiesOf } from '../redis/bodies.ts';
 import type { By } from './acting.ts';
 import { auditLine } from './audit/audit.ts';
@@ -44,21 +44,19 @@ export class ExpectationStore {
   async add(wanted: NewExpectation, by: By): Promise<Expectation> {
     const criteria = criteriaSchema.safeParse(spelled(wanted.criteria));
     if (!criteria.success) {
-      throw new BootwaveError({
-        code: 'EXPECT_INVALID',
-        what: `nothing can be expected by ${JSON.stringify(wanted.criteria)}`,
-        unchanged: 'nothing was changed',
-        next: 'a MAC is written 52:54:00:aa:bb:cc, an EK digest has 64 hex digits',
-      });
+      throw refusal(
+        'EXPECT_INVALID',
+        `nothing can be expected by ${JSON.stringify(wanted.criteria)}`,
+        'a MAC is written 52:54:00:aa:bb:cc, an EK digest has 64 hex digits',
+      );
     }
     const common = commonFact(criteria.data);
     if (common !== null) {
-      throw new BootwaveError({
-        code: 'EXPECT_INVALID',
-        what: `${common} names no machine: every one whose maker filled in nothing shows it`,
-        unchanged: 'nothing was changed',
-        next: 'expect it by the MAC of one of its cards, by --ek, or with --token',
-      });
+      throw refusal(
+        'EXPECT_INVALID',
+        `${common} names no machine: every one whose maker filled in nothing shows it`,
+        'expect it by the MAC of one of its cards, by --ek, or with --token',
+      );
     }
     if (wanted.name !== undefined) checkName(wanted.name);
     const expectation: Expectation = {
@@ -87,12 +85,11 @@ export class ExpectationStore {
     const done = await this.#decisions.commit({ records: [record], ops, audit }, [decision]);
     if (done.result === 'done') return expectation;
     if (done.result === 'taken' && done.key === KEYS.names) throw nameTaken(done.field, done.owner);
-    throw new BootwaveError({
-      code: 'EXPECT_EXISTS',
-      what: `a machine with ${done.result === 'taken' ? done.field.replace(':', ' ') : 'these facts'} is expected already`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave node expect --list' shows it; 'bootwave node expect --withdraw ID' takes it back`,
-    });
+    throw refusal(
+      'EXPECT_EXISTS',
+      `a machine with ${done.result === 'taken' ? done.field.replace(':', ' ') : 'these facts'} is expected already`,
+      `'bootwave node expect --list' shows it; 'bootwave node expect --withdraw ID' takes it back`,
+    );
   }
 
   /** Open ones, the newest last. */
@@ -134,12 +131,11 @@ export class ExpectationStore {
       const done = await this.#decisions.commit(change, decisions);
       if (done.result === 'done') return { ...found, state: 'withdrawn' };
     }
-    throw new BootwaveError({
-      code: 'EXPECT_UNKNOWN',
-      what: `no open expectation has the id '${id}'`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave node expect --list' shows the open ones`,
-    });
+    throw refusal(
+      'EXPECT_UNKNOWN',
+      `no open expectation has the id '${id}'`,
+      `'bootwave node expect --list' shows the open ones`,
+    );
   }
 
   /** An expired expectation must not keep its name or its MAC from a new one. */

@@ -137,12 +137,11 @@ export class Fleet {
   async #mustMeanOne(name: string, id: string | null): Promise<void> {
     const other = await this.nodes.readsLike(name, id);
     if (other === null) return;
-    throw new BootwaveError({
-      code: 'NAME_AMBIGUOUS',
-      what: `'${name}' reads like ${other.slice(0, 20)}, which is another machine`,
-      unchanged: 'nothing was changed',
-      next: 'choose another name',
-    });
+    throw refusal(
+      'NAME_AMBIGUOUS',
+      `'${name}' reads like ${other.slice(0, 20)}, which is another machine`,
+      'choose another name',
+    );
   }
 
   async #act(

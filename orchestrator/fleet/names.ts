@@ -1,4 +1,4 @@
-import { BootwaveError, refusal } from '../../base/error.ts';
+import { type BootwaveError, refusal } from '../../base/error.ts';
 
 /** A DNS label (RFC 1123 2.1), lower case, at most 63 bytes, so that every name can become a host name. */
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -8,12 +8,11 @@ const RESERVED = /^(tpm|dev)-|^node-[0-9a-f]{6,}$/;
 /** @throws BootwaveError `NAME_INVALID` */
 export function checkName(name: string, what = 'node'): string {
   if (!LABEL.test(name) || RESERVED.test(name)) {
-    throw new BootwaveError({
-      code: 'NAME_INVALID',
-      what: `'${name}' cannot be the name of a ${what}`,
-      unchanged: 'nothing was changed',
-      next: 'use 1 to 63 lower-case letters, digits and dashes, with no dash at an end, not tpm- or dev- at the start, and not node- with digits of an id',
-    });
+    throw refusal(
+      'NAME_INVALID',
+      `'${name}' cannot be the name of a ${what}`,
+      'use 1 to 63 lower-case letters, digits and dashes, with no dash at an end, not tpm- or dev- at the start, and not node- with digits of an id',
+    );
   }
   return name;
 }

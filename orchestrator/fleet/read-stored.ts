@@ -3,7 +3,7 @@ import { BootwaveError } from '../../base/error.ts';
 
 /**
  * A text as it stands in Redis, where a newer version or somebody else may have written it.
- * @returns null for what is none of these: one of them must not hide or stop the others
+ * @returns null: it does not fit the schema; one such text must not hide or stop the others
  */
 export function readStored<T>(schema: z.ZodType<T>, text: string): T | null {
   try {

@@ -18,7 +18,7 @@ export async function sealShared(redis: Redis, keys: string): Promise<void> {
 
 export const isSealing = (redis: Redis): boolean => attached.has(redis);
 
-/** @param about key and field: the value of one thing is none of another */
+/** @param about key and field: a value that was sealed for one thing does not open as another */
 export function sealed(redis: Redis, about: string, text: string): string {
   const [oldest] = attached.get(redis) ?? [];
   return oldest === undefined ? text : `${text} ${oldest.id}.${tagOf(oldest, about, text)}`;

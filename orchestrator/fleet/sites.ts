@@ -30,12 +30,11 @@ export class SiteStore {
     if (body === null) return { site: name === DEFAULT_SITE ? unwritten() : null, found };
     const site = readStored(siteSchema, body);
     if (site === null)
-      throw new BootwaveError({
-        code: 'SITE_UNREADABLE',
-        what: `the record of site '${name}' cannot be read, so nobody knows its rules`,
-        unchanged: 'nothing was changed',
-        next: 'was it written by a newer version of bootwave? Use that one; else restore a backup of the data directory',
-      });
+      throw refusal(
+        'SITE_UNREADABLE',
+        `the record of site '${name}' cannot be read, so nobody knows its rules`,
+        'was it written by a newer version of bootwave? Use that one; else restore a backup of the data directory',
+      );
     return { site, found };
   }
 

@@ -169,12 +169,11 @@ export class NodeStore {
     const [only] = records;
     if (only !== undefined && fits.length === 1 && !(hardware.length > 0 && isPlaceholder(text))) return only;
     if (fits.length > 0) {
-      throw new BootwaveError({
-        code: 'NODE_AMBIGUOUS',
-        what: `'${text}' fits ${fits.length === 1 ? 'any board whose maker filled in nothing, now' : `${fits.length} nodes`}: ${records.map((r) => `${r.name} (${r.id.slice(0, 20)})`).join(', ')}`,
-        unchanged: 'nothing was changed',
-        next: 'write its name or more of the id',
-      });
+      throw refusal(
+        'NODE_AMBIGUOUS',
+        `'${text}' fits ${fits.length === 1 ? 'any board whose maker filled in nothing, now' : `${fits.length} nodes`}: ${records.map((r) => `${r.name} (${r.id.slice(0, 20)})`).join(', ')}`,
+        'write its name or more of the id',
+      );
     }
     throw refusal('NODE_UNKNOWN', `there is no node '${text}'`, `'bootwave node list' shows all of them`);
   }

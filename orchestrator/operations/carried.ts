@@ -3,6 +3,7 @@
  * the end.
  */
 import { Duplex } from 'node:stream';
+import { firstEvent } from '../../base/first-event.ts';
 
 /** Bytes of one line of it, before base64. */
 const MOST = 32_768;
@@ -26,7 +27,17 @@ export class Carried extends Duplex {
   hear({ data }: DataLine): void {
     if (this.destroyed || this.readableEnded) return;
     const bytes = Buffer.from(data, 'base64');
-    if (!this.push(bytes.length === 0 ? null : bytes)) this.#socket.pause();
+    // After its end nobody reads any more, and what follows on the connection is not its.
+    if (bytes.length === 0) this.push(null);
+    else if (!this.push(bytes)) this.#socket.pause();
+  }
+
+  /** The other side says no more: what it has said is read first, if anybody reads. */
+  async rest(): Promise<void> {
+    if (this.destroyed) return;
+    if (!this.readableEnded) this.push(null);
+    if (this.readableFlowing !== null && !this.readableEnded) await firstEvent(this, ['end', 'close']);
+    this.destroy();
   }
 
   override _read(): void {

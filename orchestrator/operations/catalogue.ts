@@ -1,11 +1,12 @@
 /** Everything that can be done with a fleet. */
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import * as audit from './audit/declared.ts';
 import * as backup from './backup/declared.ts';
 import * as ban from './ban/declared.ts';
 import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as drill from './drill/declared.ts';
+import * as exec from './exec/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
@@ -29,6 +30,7 @@ import * as slice from './slice/declared.ts';
 import * as team from './team/declared.ts';
 import * as template from './template/declared.ts';
 import * as usage from './usage/declared.ts';
+import * as webhook from './webhook/declared.ts';
 
 const NOUNS = [
   keys,
@@ -51,12 +53,14 @@ const NOUNS = [
   incident,
   ban,
   recovery,
+  webhook,
   drill,
   request,
   config,
   rollout,
   template,
   slice,
+  exec,
   audit,
   backup,
 ];
@@ -70,10 +74,9 @@ const byName = new Map(CATALOGUE.map((operation) => [operation.name, operation])
 export function find(name: string): Operation {
   const found = byName.get(name);
   if (found !== undefined) return found;
-  throw new BootwaveError({
-    code: 'OPERATION_UNKNOWN',
-    what: `there is no operation '${name.slice(0, 64)}'`,
-    unchanged: 'nothing was changed',
-    next: 'server and command line should be of the same version',
-  });
+  throw refusal(
+    'OPERATION_UNKNOWN',
+    `there is no operation '${name.slice(0, 64)}'`,
+    'server and command line should be of the same version',
+  );
 }

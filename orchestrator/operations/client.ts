@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { BootwaveError, errorOf } from '../../base/error.ts';
+import { BootwaveError, errorOf, refusal } from '../../base/error.ts';
 import { onLines } from '../../base/lines.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import type { Credential } from '../../keys/credential.ts';
@@ -80,7 +80,7 @@ export async function ask(way: Way, caller: Caller, operation: string, input: un
           carried = new Carried(socket);
           caller.onOpened?.(told.opened, carried);
         } else {
-          carried?.destroy();
+          await carried?.rest();
           return told;
         }
       }
@@ -223,10 +223,9 @@ function lost(name: string): BootwaveError {
 }
 
 function otherVersion(name: string): BootwaveError {
-  return new BootwaveError({
-    code: 'SERVER_VERSION',
-    what: `what answers at ${name} speaks another protocol`,
-    unchanged: 'nothing was changed',
-    next: 'use the command line of the version of the server',
-  });
+  return refusal(
+    'SERVER_VERSION',
+    `what answers at ${name} speaks another protocol`,
+    'use the command line of the version of the server',
+  );
 }

@@ -13,6 +13,7 @@ import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import type { Identity, Who } from '../operators/judge.ts';
+import type { Signed } from '../operators/request.ts';
 import type { Request } from '../operators/requests.ts';
 import type { LinkPool } from '../transport/pool.ts';
 import type { KeptWires } from '../up/wires.ts';
@@ -67,6 +68,11 @@ export type Acting = {
   carrying?: Carrying;
   /** If two people agreed: what they signed. */
   request?: Request;
+  /**
+   * What who asks has signed with the key of their certificate: this input of the operation. They are asked to, if they have not yet.
+   * @throws BootwaveError `OPERATION_CERTIFICATE`
+   */
+  signature(input: Record<string, unknown>): Signed;
   /** The decision of a second person on a request that waits: asked for if the caller has not given it yet. */
   approval(id: string): Promise<{ request: Request; done: unknown }>;
 };

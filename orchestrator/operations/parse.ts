@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import { plainIssue } from '../../base/plain-issue.ts';
 import type { Operation } from './operation.ts';
 
@@ -11,10 +11,9 @@ export function parse<I>(operation: Operation<I, unknown>, input: unknown): I {
     const field = issue.path.join('.');
     return `${field === '' ? 'the input' : field}: ${plainIssue(issue, help)}`;
   });
-  throw new BootwaveError({
-    code: 'INPUT_INVALID',
-    what: `'${operation.name}' cannot be asked like that: ${rules.join('; ')}`,
-    unchanged: 'nothing was changed',
-    next: `${help} says what it takes`,
-  });
+  throw refusal(
+    'INPUT_INVALID',
+    `'${operation.name}' cannot be asked like that: ${rules.join('; ')}`,
+    `${help} says what it takes`,
+  );
 }

@@ -11,7 +11,7 @@ import type { Signed } from '../operators/request.ts';
 import type { Request } from '../operators/requests.ts';
 import { type Acting, type Carrying, type House, holds, type Operation } from './operation.ts';
 import { parse } from './parse.ts';
-import { approveRequest, askSecond, NeedsSignature } from './two-people.ts';
+import { approveRequest, askSecond, NeedsSignature, signedWish } from './two-people.ts';
 
 export type Ask = {
   operation: string;
@@ -68,7 +68,7 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
     if (denial !== null) throw refused(denial);
   };
   const carried = carrying && { ...carrying, still };
-  const context = acting(house, { ...from, identity, carrying: carried }, records, ask.signed);
+  const context = acting(house, { ...from, identity, carrying: carried }, records, operation, ask.signed);
   if (!holds(operation.fourEyes, input)) {
     const result = await (await operation.act())(input, context);
     return { kind: 'done', result: output(operation, result) };
@@ -84,6 +84,7 @@ function acting(
   house: House,
   { identity, tell = () => {}, carrying }: From,
   records: { fleet: Fleet; bans: DecisionKeeper } | null,
+  { name }: Operation,
   signed: Signed | undefined,
 ): Acting {
   const { paths, log, signal, wires, links, find } = house;
@@ -99,6 +100,10 @@ function acting(
     },
     get bans() {
       return records?.bans ?? missing();
+    },
+    signature: (input) => {
+      if (identity.certificate === undefined) throw certificateNeeded(name);
+      return signedWish(house, { identity, by }, name, { input }, signed).signed;
     },
     approval: (id) => approveRequest(house, context, id, signed),
   };
@@ -207,6 +212,16 @@ async function note(house: House, actor: string, { code, what }: Denial): Promis
   } catch (error) {
     house.log.error({ reason: messageOf(error), actor, code }, 'a refusal was not audited');
   }
+}
+
+/** Who is root here could give any name; what they do by that, a node must not. */
+function certificateNeeded(name: string): BootwaveError {
+  return new BootwaveError({
+    code: 'OPERATION_CERTIFICATE',
+    what: `'bootwave ${name}' counts only as signed with the key of a certificate; being root on this machine is none`,
+    unchanged: 'nothing was done',
+    next: "give --as FILE; 'bootwave operator add' makes one",
+  });
 }
 
 function hostOnly({ name }: Operation): BootwaveError {

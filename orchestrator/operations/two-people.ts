@@ -9,7 +9,14 @@ import { operatorRefusal, serialOf } from '../../keys/operator.ts';
 import type { Vote, Word } from '../../keys/vote.ts';
 import type { Identity } from '../operators/judge.ts';
 import { knownOperators } from '../operators/known.ts';
-import { canonical, makeWish, REQUEST_TIMES, readWish, type Signed } from '../operators/request.ts';
+import {
+  canonical,
+  makeWish,
+  REQUEST_TIMES,
+  readWish,
+  type Signed,
+  type Wish,
+} from '../operators/request.ts';
 import { mustBeWhole, type Request, Requests } from '../operators/requests.ts';
 import { type Acting, type House, holds, type Operation } from './operation.ts';
 import { parse } from './parse.ts';
@@ -42,26 +49,39 @@ export async function askSecond(
   const requests = new Requests(fleet.redis, await knownOperators(paths));
   const same = await requests.waiting(actor, name, wanted, by.at);
   if (same !== null) return same;
+  const vote = signedWish({ now }, { identity, by }, name, { input: wanted, what }, signed);
+  return requests.ask(vote.wish, vote.signed);
+}
+
+/**
+ * What who asks has signed just now, with the key of their certificate.
+ * @param input every name in it is what it means
+ * @throws NeedsSignature; BootwaveError `REQUEST_SIGNATURE`, `OPERATOR_PROOF`
+ */
+export function signedWish(
+  { now }: Pick<House, 'now'>,
+  { identity, by }: Pick<Acting, 'identity' | 'by'>,
+  operation: string,
+  { input, what }: { input: Record<string, unknown>; what?: string | undefined },
+  signed: Signed | undefined,
+): { wish: Wish; signed: Signed } {
+  const { actor, at } = by;
   if (signed === undefined) {
-    const reason = typeof wanted.reason === 'string' ? wanted.reason : '';
-    throw new NeedsSignature(
-      'ask',
-      makeWish(defined({ operation: name, input: wanted, reason, actor, at: by.at, what })),
-      by.at,
-    );
+    const reason = typeof input.reason === 'string' ? input.reason : '';
+    throw new NeedsSignature('ask', makeWish(defined({ operation, input, reason, actor, at, what })), at);
   }
   const wish = readWish(signed.text);
   const fits =
     wish !== null &&
-    wish.operation === name &&
+    wish.operation === operation &&
     wish.actor === actor &&
     wish.at === signed.vote.at &&
     wish.what === what &&
     wish.expires === wish.at + REQUEST_TIMES.open &&
-    canonical(wish.input) === canonical(wanted);
+    canonical(wish.input) === canonical(input);
   if (!fits) throw otherSignature('what was signed is not what is asked for');
   mustBeFresh(identity, signed.vote, now());
-  return requests.ask(wish, signed);
+  return { wish, signed };
 }
 
 /**

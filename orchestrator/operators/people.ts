@@ -29,6 +29,8 @@ const AHEAD = 300_000;
 export type Person = {
   name: string;
   role: Role;
+  /** Of an owner of slices. */
+  slices: readonly string[];
   serial: string;
   /**
    * The holder, and everybody from whose certificate theirs was issued, directly or not: each of these could be the
@@ -46,17 +48,18 @@ export function personOf(cast: Vote, word: Word, text: string, known: Known, cou
   const certificate = voter(cast, word, text);
   if (certificate === null)
     throw operatorRefusal('OPERATOR_PROOF', 'a signature under the request does not hold');
-  const { name, role, serial } = readOperator(
-    certificate,
-    counting === null ? cas : trusted,
-    counting ?? cast.at,
-  );
+  const {
+    name,
+    role,
+    slices = [],
+    serial,
+  } = readOperator(certificate, counting === null ? cas : trusted, counting ?? cast.at);
   const entry = registered(register, serial, name);
   if (entry.revoked !== null && (counting !== null || entry.revoked.at <= cast.at))
     throw operatorRefusal('OPERATOR_REVOKED', `the certificate of ${name}, who signed, was revoked`);
   if (counting !== null && cast.at > counting + AHEAD)
     throw operatorRefusal('OPERATOR_PROOF', `the signature of ${name} is from a time to come`);
-  return { name, role, serial, behind: behind(entry, register) };
+  return { name, role, slices, serial, behind: behind(entry, register) };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { appendLine, readLines } from '../../base/append-line.ts';
-import { BootwaveError } from '../../base/error.ts';
+import { type BootwaveError, refusal } from '../../base/error.ts';
 import { operatorRefusal } from '../../keys/operator.ts';
 import { ROLES } from '../../keys/operator-roles.ts';
 
@@ -85,10 +85,9 @@ function parse(text: string): z.infer<typeof lineSchema> | null {
 }
 
 function unreadable(path: string, line: number): BootwaveError {
-  return new BootwaveError({
-    code: 'OPERATOR_REGISTER',
-    what: `line ${line} of ${path} cannot be read, so it is unknown which certificates were revoked`,
-    unchanged: 'nothing was changed',
-    next: 'restore the file from the newest backup of the keys; a line that was cut off, and that no command reported as done, may be deleted',
-  });
+  return refusal(
+    'OPERATOR_REGISTER',
+    `line ${line} of ${path} cannot be read, so it is unknown which certificates were revoked`,
+    'restore the file from the newest backup of the keys; a line that was cut off, and that no command reported as done, may be deleted',
+  );
 }

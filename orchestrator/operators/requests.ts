@@ -1,6 +1,6 @@
 /** Requests that wait for a second person. Each change is one compare-and-set that also writes the history. */
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import type { Vote } from '../../keys/vote.ts';
 import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit/audit.ts';
@@ -139,12 +139,11 @@ export class Requests {
     const { id, standing, record } = request;
     if (standing === 'pending' || (inForce && standing === 'in force')) return request;
     if (standing !== 'expired') throw closed(id, `it is ${standing} (${record.closed?.actor ?? ''})`);
-    throw new BootwaveError({
-      code: 'REQUEST_EXPIRED',
-      what: `nobody approved request ${id} in time`,
-      unchanged: 'nothing was changed',
-      next: 'if it is still wanted, ask again',
-    });
+    throw refusal(
+      'REQUEST_EXPIRED',
+      `nobody approved request ${id} in time`,
+      'if it is still wanted, ask again',
+    );
   }
 
   async #read(id: string, now: number): Promise<Request | null> {
@@ -194,19 +193,17 @@ export function mustBeWhole(id: string, word: string, wish: Wish): void {
 }
 
 function closed(id: string, why: string): BootwaveError {
-  return new BootwaveError({
-    code: 'REQUEST_CLOSED',
-    what: `request ${id} cannot be decided: ${why}`,
-    unchanged: 'nothing was changed',
-    next: "'bootwave request list --all' shows what became of it",
-  });
+  return refusal(
+    'REQUEST_CLOSED',
+    `request ${id} cannot be decided: ${why}`,
+    "'bootwave request list --all' shows what became of it",
+  );
 }
 
 function unknown(word: string, fits: number): BootwaveError {
-  return new BootwaveError({
-    code: 'REQUEST_UNKNOWN',
-    what: fits === 0 ? `there is no request '${word}'` : `'${word}' fits ${fits} requests`,
-    unchanged: 'nothing was changed',
-    next: "'bootwave request list --all' shows all of them",
-  });
+  return refusal(
+    'REQUEST_UNKNOWN',
+    fits === 0 ? `there is no request '${word}'` : `'${word}' fits ${fits} requests`,
+    "'bootwave request list --all' shows all of them",
+  );
 }

@@ -34,6 +34,8 @@ export async function renew(
 ): Promise<boolean> {
   const { redis } = fleet;
   const ask = { signal, timeout: SILENCE };
+  // A decision is in force here a moment before it is on the disk, where the signer reads: until then an order of before looks right.
+  await fleet.decisions.look();
   const standing = await standingOf(redis, signer, id);
   const inForce = (await readIssued(redis, [id])).get(id);
   const { config, services } = keptOf(inForce, standing);

@@ -47,7 +47,7 @@ export function uuidsOf(bytes: Uint8Array): string[] {
   return [...new Set([...bothWays(bytes), ...bothWays(Buffer.from(bytes).reverse())])];
 }
 
-/** @returns [] for what is no UUID */
+/** @returns []: it is not a UUID */
 export function uuidsIn(text: string): string[] {
   const hex = text.trim().toLowerCase().replaceAll('-', '');
   return /^[0-9a-f]{32}$/.test(hex) ? [...new Set(bothWays(Buffer.from(hex, 'hex')))] : [];

@@ -2,11 +2,13 @@
  * HTTPS to a BMC whose certificate a person has pinned: BMCs sign their own. Node's `fetch` cannot look at a certificate before
  * it sends, so each connection is judged before it is used. No redirect is followed.
  */
+
 import { Agent, type AgentOptions, type ClientRequestArgs, type IncomingMessage, request } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 import { BootwaveError } from '../../base/error.ts';
 import { jsonIn } from '../../base/json.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { type Access, badAnswer, badLogin, bmcError, brokeOff, LIMITS, silent } from './bmc.ts';
 
 type Limits = { question: number; answer: number };
@@ -25,7 +27,7 @@ export function fingerprintIn(text: string): string | null {
     .toLowerCase()
     .replace(/^sha-?256[:=\s]*/, '')
     .replaceAll(/[:\s]/g, '');
-  return /^[0-9a-f]{64}$/.test(hex) ? hex : null;
+  return SHA256_HEX.test(hex) ? hex : null;
 }
 
 export const fingerprintText = (hex: string): string => hex.toUpperCase().replace(/..(?=.)/g, '$&:');

@@ -53,7 +53,7 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
     const [issue] = parsed.error.issues;
     throw badAnswer(
       host,
-      `answers ${path} with what is no Redfish: ${issue?.path.join('.')} ${issue?.message}`,
+      `answers ${path} with something that is not Redfish: ${issue?.path.join('.')} ${issue?.message}`,
     );
   };
 

@@ -62,7 +62,7 @@ export async function sit(sitting: Sitting): Promise<{ why: string; typed: numbe
   // Whoever closes the window leaves, too.
   const left = () => end('the person left');
   hear().then(left, left);
-  // Also while what they typed waits for a machine that takes none of it.
+  // Also while the machine does not take what they typed.
   person.once('close', left);
   watch().catch(failed);
   line.ended.then(end, failed);

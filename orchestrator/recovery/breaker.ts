@@ -68,10 +68,9 @@ export type World = {
 };
 
 /**
- * Words of people (`operator`), of programs outside that they trust (`reported`), and what follows from them, are no sign that the
- * automation is wrong.
+ * Words of people, and what follows from them, are no sign that the automation is wrong.
  */
-const MEANT: readonly string[] = ['operator', 'reported', 'drill', 'plan'];
+const MEANT: readonly string[] = ['operator', 'drill', 'plan'];
 export const isMeant = ({ signal }: { signal: string }): boolean => MEANT.includes(signal);
 
 export function tripsOf(world: World): Trip[] {

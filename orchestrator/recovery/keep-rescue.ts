@@ -24,10 +24,7 @@ export function startRescueKeeper(options: OrderKeeping): Promise<void> {
       const concerned = fleet.decisions.incidents.all.filter(({ rescue }) => rescue !== undefined);
       if (concerned.length === 0) return [];
       const records = await fleet.nodes.getMany(concerned.map(({ node }) => node));
-      const open = records.filter((one) => UP.includes(one.state) && settled.get(one.id) !== newsOf(one));
-      // In force here a moment before it is on the disk, where the signer reads: until then an order of before looks right.
-      if (open.length > 0) await fleet.decisions.look();
-      return open;
+      return records.filter((one) => UP.includes(one.state) && settled.get(one.id) !== newsOf(one));
     },
     async work(record) {
       const { id, name } = record;

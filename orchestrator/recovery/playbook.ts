@@ -8,6 +8,7 @@ import { isMember, type State } from '../fleet/transitions.ts';
 import { isMeant } from './breaker.ts';
 import type { Told } from './incidents.ts';
 import { grown } from './signalled.ts';
+import { asksFor, isFromOutside } from './signals.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -97,7 +98,7 @@ export function turn(incident: Incident, facts: Facts): Turn {
   // Without its services it may well be healthy: a person looks at it, and says how it goes on.
   if (incident.rescue != null && road === 'broken') return STAY;
   // A broken node that a person has mended is seen to be well.
-  if (step === 'person') return road === 'broken' ? broken(incident, facts) : STAY;
+  if (step === 'person') return road === 'broken' && !asksFor(incident) ? broken(incident, facts) : STAY;
   if (incident.signal === 'cloned') return to(incident, 'person', CLONED);
   if (facts.banned !== null)
     return to(incident, 'person', `a person banned it, and people let it back: ${facts.banned}`);
@@ -130,7 +131,8 @@ function broken(incident: Incident, facts: Facts): Turn {
 
 /** By the other road: what is on its disk, also what services keep there, is given up. */
 function reinstall(incident: Incident, { recovery, hasBmc, hasTpm, onDisk }: Facts, why: string): Turn {
-  if (recovery === 'person' || !hasBmc || !hasTpm || !onDisk) return to(incident, 'person', why);
+  if (isFromOutside(incident) || recovery === 'person' || !hasBmc || !hasTpm || !onDisk)
+    return to(incident, 'person', why);
   const evidence = grown(incident.evidence, [`to be installed anew: ${why}`]);
   // Whoever asked for a repair did not ask for a wipe: that is the automation's own judgement, which the breaker may hold.
   const signal = isMeant(incident) ? 'unrepaired' : incident.signal;

@@ -1,6 +1,8 @@
 /** Numbers that people give the automation, and their limits. Declarations load it: it needs nothing but zod. */
 import { z } from 'zod';
 
+export const SEVERITIES = ['critical', 'serious', 'minor'] as const;
+
 const nodes = z.int().min(1).max(100_000);
 
 export const rulesSchema = z.strictObject({

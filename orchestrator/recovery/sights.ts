@@ -1,4 +1,5 @@
 /** What one server remembers of what it has seen of each node, and which signals follow. No I/O; nothing of it is in Redis. */
+import type { Incident } from '../fleet/decisions/incidents.ts';
 import type { Sight } from '../fleet/sight.ts';
 import { hearWords, NOTHING, type OwnWords } from './own-words.ts';
 import { type Signal, type SignalCode, signalOf } from './signals.ts';
@@ -7,7 +8,7 @@ const MINUTE = 60_000;
 /** Of one node: an attacker who is one must not fill the memory. */
 const MOST = 32;
 
-type Caught = { code: SignalCode; at: number; text: string };
+type Caught = { code: SignalCode; at: number; text: string; weight: number };
 type Seen = {
   heardAt: number | null;
   /** Since when it was heard without a pause of `PAUSE`; null: it was not. */
@@ -21,6 +22,8 @@ type Seen = {
   /** When it started, by its enrolments. */
   boots: number[];
   caught: Caught[];
+  /** By systems outside: what they say pushes out nothing that was seen. */
+  reported: Caught[];
   words: OwnWords;
 };
 
@@ -56,7 +59,14 @@ export class Sights {
         const code = signalOf(sight.code);
         if (code === null) return;
         const text = `${new Date(at).toISOString()} ${sight.code}: ${sight.what}`.slice(0, 500);
-        seen.caught = [...seen.caught, { code, at, text }].slice(-MOST);
+        seen.caught = [...seen.caught, { code, at, text, weight: 1 }].slice(-MOST);
+        return;
+      }
+      case 'reported': {
+        const { says, weight } = sight;
+        const code = says === 'broken' ? 'reported' : 'suspected';
+        const text = `${new Date(at).toISOString()} ${sight.text}`.slice(0, 500);
+        seen.reported = [...seen.reported, { code, at, text, weight } as const].slice(-MOST);
       }
     }
   }
@@ -87,11 +97,15 @@ export class Sights {
     );
   }
 
-  /** What was seen is told; only what comes from now on counts again. */
-  clear(node: string): void {
+  /**
+   * What was seen is told; only what comes from now on counts again. Of a node that is only broken by it, by its own word or that of a system
+   * outside, what shows that it is compromised counts on.
+   */
+  clear(node: string, road: Incident['road']): void {
     const seen = this.#seen.get(node);
     if (seen === undefined) return;
-    seen.caught = [];
+    if (road === 'compromised') seen.caught = [];
+    seen.reported = [];
     seen.boots = [];
     seen.illSince = null;
     const { failing } = seen.words;
@@ -105,12 +119,14 @@ export class Sights {
   }
 
   #caught(seen: Seen | undefined, rule: RuleOf, now: number): Found[] {
-    const codes = new Set(seen?.caught.map(({ code }) => code));
+    const all = seen === undefined ? [] : [...seen.caught, ...seen.reported];
+    const codes = new Set(all.map(({ code }) => code));
     return [...codes].flatMap((code) => {
       const after = rule(code)?.after;
       if (after === undefined || !('times' in after)) return [];
-      const fresh = seen!.caught.filter((one) => one.code === code && now - one.at <= after.within * MINUTE);
-      return fresh.length < after.times ? [] : [{ code, evidence: fresh.slice(-3).map(({ text }) => text) }];
+      const fresh = all.filter((one) => one.code === code && now - one.at <= after.within * MINUTE);
+      const times = fresh.reduce((sum, { weight }) => sum + weight, 0);
+      return times < after.times ? [] : [{ code, evidence: fresh.slice(-3).map(({ text }) => text) }];
     });
   }
 
@@ -119,7 +135,7 @@ export class Sights {
     if (known !== undefined) return known;
     const fresh: Seen = {
       ...{ heardAt: null, hearsSince: null, provedAt: null, wellSince: null, illSince: null },
-      ...{ illness: '', boot: '', boots: [], caught: [], words: NOTHING },
+      ...{ illness: '', boot: '', boots: [], caught: [], reported: [], words: NOTHING },
     };
     this.#seen.set(node, fresh);
     return fresh;

@@ -15,6 +15,8 @@ export type Cause = {
   signal: string;
   evidence: readonly string[];
   reason: string;
+  /** A person is asked, and nothing else follows from it. */
+  asks?: boolean;
 };
 
 /**
@@ -25,10 +27,10 @@ export type Cause = {
 export function signalled(
   known: Incident | undefined,
   about: Pick<Incident, 'node' | 'name' | 'site'>,
-  { road, signal, evidence, reason }: Cause,
+  { road, signal, evidence, reason, asks = false }: Cause,
   now: number,
 ): Told | null {
-  const step = road === 'broken' ? 'open' : 'fenced';
+  const step = asks ? 'person' : road === 'broken' ? 'open' : 'fenced';
   if (known === undefined || isOver(known)) {
     const isSoon = known !== undefined && now - known.at <= SOON;
     const tries = isSoon ? { repeats: (known.tries.repeats ?? 0) + 1 } : {};
@@ -48,6 +50,8 @@ export function signalled(
   }
   const more = { ...known, evidence: grown(known.evidence, evidence) };
   const isNews = more.evidence.length > known.evidence.length;
+  // Whoever has to look at it finds it as it is: it is not restarted any more.
+  if (asks && known.road === 'broken') return isNews ? { ...more, step, signal, reason } : null;
   if (road === 'broken' || isHeldBy(known)) return isNews ? more : null;
   const isBack = known.road === 'compromised';
   const tries = { ...known.tries, ...(isBack && { returns: (known.tries.returns ?? 0) + 1 }) };

@@ -4,6 +4,7 @@
  */
 import type { Incident } from '../fleet/decisions/incidents.ts';
 import type { SignalRule } from '../fleet/site.ts';
+import type { SEVERITIES } from './rules.ts';
 
 type Minutes = number;
 
@@ -11,7 +12,9 @@ export type Signal = {
   /** What it means, for people. */
   what: string;
   road: Incident['road'];
-  severity: 'critical' | 'serious' | 'minor';
+  severity: (typeof SEVERITIES)[number];
+  /** A person is asked, and nothing else follows from it. */
+  asks?: boolean;
   /** Hysteresis: how often within how long, or how long without a pause, until it counts. */
   after: { times: number; within: Minutes } | { minutes: Minutes };
 };
@@ -91,7 +94,27 @@ export const SIGNALS = {
     severity: 'serious',
     after: { times: 4, within: 60 },
   },
+  reported: {
+    what: 'a system outside says that it is broken',
+    road: 'broken',
+    severity: 'serious',
+    after: { times: 2, within: 60 },
+  },
+  suspected: {
+    what: 'a system outside says that a person should look at it',
+    road: 'broken',
+    severity: 'serious',
+    asks: true,
+    after: { times: 1, within: 60 },
+  },
 } as const satisfies Record<string, Signal>;
+
+/** Whether it rests on what a system outside has said: that alone is never a reason for a wipe. */
+export const isFromOutside = ({ signal }: { signal: string }): boolean =>
+  signal === 'reported' || asksFor({ signal });
+
+/** Whether a person has to look at it, however well the node is. */
+export const asksFor = ({ signal }: { signal: string }): boolean => signal === 'suspected';
 
 export type SignalCode = keyof typeof SIGNALS;
 export const SIGNAL_CODES = Object.keys(SIGNALS) as SignalCode[];

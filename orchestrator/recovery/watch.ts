@@ -57,7 +57,8 @@ export class Watch {
   saw(sight: Sight): void {
     if (sight.kind === 'caught' && (signalOf(sight.code) === null || this.#isTrial(sight))) return;
     this.#sights.add(sight);
-    if (sight.kind === 'caught' || sight.kind === 'boot') void this.#later(this.#lookAt(sight.node));
+    if (sight.kind === 'caught' || sight.kind === 'boot' || sight.kind === 'reported')
+      void this.#later(this.#lookAt(sight.node));
   }
 
   /** Signals that no event brings, because nothing comes any more; and what an event brought and could not be done. */
@@ -115,11 +116,11 @@ export class Watch {
     const incident = fleet.decisions.incidents.of(record.id);
     const now = this.#now();
     for (const { code, evidence } of this.#found(record, policy)) {
-      const { road } = SIGNALS[code];
-      if (incident !== undefined && goesOn(incident, road, code)) continue;
-      if (road === 'broken' && (await this.#isBusy(record, now))) continue;
-      const cause = { road, signal: code, evidence, reason: SIGNALS[code].what };
-      const stopped = this.#unwilling(record, policy, road) ?? (await this.#begin(record, cause));
+      const { road, what: reason, asks = false }: Signal = SIGNALS[code];
+      if (incident !== undefined && goesOn(incident, code)) continue;
+      if (road === 'broken' && !asks && (await this.#isBusy(record, now))) continue;
+      const cause = { road, signal: code, evidence, reason, asks };
+      const stopped = this.#unwilling(record, policy, cause) ?? (await this.#begin(record, cause));
       if (stopped !== null && !this.#told.get(record.id)?.has(code)) {
         this.#told.set(record.id, (this.#told.get(record.id) ?? new Set()).add(code));
         const about = { id: record.id, node: record.name, code: 'RECOVERY_SIGNAL', signal: code, evidence };
@@ -152,9 +153,9 @@ export class Watch {
   }
 
   /** Why the automation does nothing about such a node at all; null: it does. */
-  #unwilling({ id }: NodeRecord, { automation }: Policy, road: Incident['road']): string | null {
+  #unwilling({ id }: NodeRecord, { automation }: Policy, { road, asks }: Cause): string | null {
     const { decisions } = this.#parts.fleet;
-    if (automation === 'off' || (automation === 'repair' && road === 'compromised'))
+    if (asks !== true && (automation === 'off' || (automation === 'repair' && road === 'compromised')))
       return `the automation of the site is ${automation}`;
     if (!decisions.holds) return 'what stands in Redis was not confirmed yet (bootwave audit confirm)';
     // What it is held against would be what Redis says.
@@ -167,9 +168,9 @@ export class Watch {
   async #begin(record: NodeRecord, cause: Cause): Promise<string | null> {
     const { fleet, breaker, log } = this.#parts;
     const { id, name, site } = record;
-    const { road, signal } = cause;
+    const { road, signal, asks } = cause;
     const isBroken = road === 'broken';
-    const stopped = breaker(isBroken ? 'repair' : 'fence', record, [...this.#opening]);
+    const stopped = asks === true ? null : breaker(isBroken ? 'repair' : 'fence', record, [...this.#opening]);
     if (stopped !== null) return stopped;
     const at = this.#now();
     const by: By = { actor: RECOVERY, at };
@@ -186,7 +187,7 @@ export class Watch {
     } finally {
       this.#opening.delete(alarm);
     }
-    this.#sights.clear(id);
+    this.#sights.clear(id, road);
     return null;
   }
 
@@ -205,8 +206,10 @@ export class Watch {
 const ENOUGH = 16;
 
 /** It is in hand already, and this is no news. */
-function goesOn(incident: Incident, road: Incident['road'], code: SignalCode): boolean {
+function goesOn(incident: Incident, code: SignalCode): boolean {
   if (isOver(incident)) return false;
-  if (road === 'broken') return true;
-  return isHeldBy(incident) && (incident.signal === code || incident.evidence.length >= ENOUGH);
+  const { road, asks = false }: Signal = SIGNALS[code];
+  const isFull = incident.evidence.length >= ENOUGH;
+  if (road === 'broken') return !asks || isFull;
+  return isHeldBy(incident) && (incident.signal === code || isFull);
 }

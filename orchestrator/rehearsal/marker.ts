@@ -2,6 +2,7 @@
  * A rehearsal: a data directory that was made for simulated nodes and nothing else. `lab sim --init` makes it, with keys
  * of its own and a file that says so. No machine boots from it, and no other directory takes simulated nodes.
  */
+
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
@@ -9,13 +10,14 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
 import type { DataPaths } from '../../base/paths.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { keyLayout } from '../../keys/layout.ts';
 
 const markerSchema = z.strictObject({
   /** Of the sshd of every simulated node. */
   port: z.int().min(1024).max(65_535),
   /** SHA-256, hex, of the public keys that were made with it (`fleetDigest`). */
-  fleet: z.string().regex(/^[0-9a-f]{64}$/),
+  fleet: z.string().regex(SHA256_HEX),
 });
 
 export type Rehearsal = z.infer<typeof markerSchema>;

@@ -4,7 +4,7 @@
  * that brings the version to all of its nodes ends the withdrawal; so can a person.
  */
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import type { By } from '../fleet/acting.ts';
 import { auditLine } from '../fleet/audit/audit.ts';
 import { type AuditLine, commit, type Op } from '../fleet/commit.ts';
@@ -38,12 +38,11 @@ export async function withdraw(redis: Redis, version: string, why: string, by: B
 export async function mustBeWithdrawn(redis: Redis, version: string): Promise<string> {
   const why = await withdrawnWhy(redis, version);
   if (why !== null) return why;
-  throw new BootwaveError({
-    code: 'IMAGE_NOT_WITHDRAWN',
-    what: `image ${version} is not withdrawn`,
-    unchanged: 'nothing was changed',
-    next: `'bootwave image withdrawn' shows those that are`,
-  });
+  throw refusal(
+    'IMAGE_NOT_WITHDRAWN',
+    `image ${version} is not withdrawn`,
+    `'bootwave image withdrawn' shows those that are`,
+  );
 }
 
 /** @throws BootwaveError `IMAGE_NOT_WITHDRAWN` */

@@ -27,18 +27,14 @@ export function startRestraintKeeper(options: OrderKeeping): Promise<void> {
     ...{ redis: fleet.redis, name: 'restraints', every: times.look, atOnce: AT_ONCE, log, signal },
     async find() {
       const changes = changesNow();
-      if (concerned?.changes !== changes) {
-        // In force here a moment before it is on the disk, where the signer reads: until then an order of before looks right.
-        await fleet.decisions.look();
-        concerned = { changes, nodes: await concernedBy(fleet) };
-      }
+      if (concerned?.changes !== changes) concerned = { changes, nodes: await concernedBy(fleet) };
       const open = [...concerned.nodes].filter((id) => settled.get(id) !== changes);
       if (open.length === 0) return [];
       const records = await fleet.nodes.getMany(open);
       return records.filter(({ state }) => UP.includes(state));
     },
     async work({ id, name }) {
-      const changes = concerned?.changes ?? 0;
+      const changes = changesNow();
       if (await bring(options, id))
         log.info({ id, node: name }, 'a node was brought what was decided about its services');
       settled.set(id, changes);

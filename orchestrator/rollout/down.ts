@@ -35,7 +35,7 @@ export const NOTHING_SEEN: Around = { fence: null, site: {}, rack: {}, service: 
 export const DOWN: readonly PlanNode['state'][] = [
   ...(['enrolled', 'installing', 'degraded', 'unreachable', 'quarantined', 'recovering'] as const),
 ];
-/** States of a machine that is no node of its place, or not any more. */
+/** States in which a machine does not count as a node of its place: not yet, or not any more. */
 export const STRANGE = ['discovered', 'pending', 'rejected', 'retired'] as const;
 
 /**

@@ -51,7 +51,7 @@ export function refuseUnknown(spec: Spec, fleet: readonly PlanNode[], facts: Pla
       const what = key === 'names' ? 'is a node of the fleet' : 'has any node';
       refusals.push({
         field: `${field}.${key}`,
-        reason: `${strange.slice(0, 5).join(', ')}: none of it ${what}`,
+        reason: `${strange.slice(0, 5).join(', ')}: none of these ${what}`,
       });
     }
   };

@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../base/error.ts';
+import { refusal } from '../../base/error.ts';
 import type { RolloutSetup } from './record.ts';
 
 /** The number by which people know a wave: from 1, which is also its name unless it was given another. */
@@ -14,10 +14,9 @@ export function waveOf({ id, waves }: Pick<RolloutSetup, 'id' | 'waves'>, word: 
   if (named >= 0) return named;
   const number = /^[1-9]\d{0,3}$/.test(word.trim()) ? Number(word) : 0;
   if (number >= 1 && number <= waves.length) return number - 1;
-  throw new BootwaveError({
-    code: 'ROLLOUT_WAVE_UNKNOWN',
-    what: `rollout ${id} has no wave '${word.slice(0, 80)}'`,
-    unchanged: 'nothing was changed',
-    next: `it has ${waves.map(({ name }, index) => `${numberOf(index)} (${name})`).join(', ')}`,
-  });
+  throw refusal(
+    'ROLLOUT_WAVE_UNKNOWN',
+    `rollout ${id} has no wave '${word.slice(0, 80)}'`,
+    `it has ${waves.map(({ name }, index) => `${numberOf(index)} (${name})`).join(', ')}`,
+  );
 }

@@ -1,9 +1,12 @@
 import { connect, type Socket } from 'node:net';
 import { BootwaveError, errorOf } from '../../base/error.ts';
 import { onLines } from '../../base/lines.ts';
+import type { Envelope } from '../../protocol/envelope.ts';
 import type { Order } from '../../protocol/order.ts';
 import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
+import type { Signed } from '../operators/request.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
+import type { GrantSigner } from './grant-for.ts';
 import { type Ask, answerSchema, MOST_LINE } from './lines.ts';
 
 type Question = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : never;
@@ -26,7 +29,7 @@ const TIMES: ClientTimes = { patience: 20_000, again: 200 };
  * Asks the signer behind a socket. If a signer died, the next one is asked the same: it signs the same order in the
  * same bytes.
  */
-export class SignerClient implements OrderSigner {
+export class SignerClient implements OrderSigner, GrantSigner {
   readonly #path: string;
   readonly #times: ClientTimes;
   readonly #pending = new Map<number, Pending>();
@@ -53,6 +56,11 @@ export class SignerClient implements OrderSigner {
 
   async learn(node: string, shown: string): Promise<void> {
     await this.#ask({ op: 'learn', node, shown });
+  }
+
+  async grant(signed: Signed, shown?: string): Promise<Envelope> {
+    const more = shown === undefined ? {} : { shown };
+    return (await this.#ask({ op: 'grant', signed, ...more })) as Envelope;
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** The messages between orchestrator and signer: a line of JSON each, over a unix socket. */
 import { z } from 'zod';
+import { voteSchema } from '../../keys/vote.ts';
 import { ORDER_LIMITS } from '../../protocol/order.ts';
 
 /** Bytes of a line: an order, what is shown with it, and quotation marks behind backslashes. */
@@ -9,6 +10,11 @@ export const askSchema = z.discriminatedUnion('op', [
   z.strictObject({ id: z.int(), op: z.literal('sign'), order: z.unknown(), shown: z.string().optional() }),
   z.strictObject({
     ...{ id: z.int(), op: z.literal('standing'), node: z.string().max(128) },
+    shown: z.string().optional(),
+  }),
+  z.strictObject({
+    ...{ id: z.int(), op: z.literal('grant') },
+    signed: z.strictObject({ text: z.string(), vote: voteSchema }),
     shown: z.string().optional(),
   }),
   z.strictObject({ id: z.int(), op: z.literal('learn'), node: z.string().max(128), shown: z.string() }),

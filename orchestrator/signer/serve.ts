@@ -6,6 +6,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { ReleasedBundles } from '../../image/publish/released.ts';
 import { journalFile } from '../fleet/decisions/journal.ts';
+import { knownOperators } from '../operators/known.ts';
 import { FileLock } from '../redis/lock.ts';
 import { SOCKET_PATH_BYTES } from '../redis/settings.ts';
 import { newestHere } from '../releases/newest.ts';
@@ -57,6 +58,7 @@ export async function serveSigner(options: ServeOptions): Promise<{ done: Promis
     consents: new Consents(files.consents),
     decisions: new DecisionsHere(journalFile(paths)),
     newest: newestHere(paths, manifests),
+    operators: () => knownOperators(paths),
   });
 
   const sockets = new Set<Socket>();
@@ -120,6 +122,8 @@ function act(signer: Signer, ask: Ask): Promise<unknown> {
       return signer.sign(ask.order, ask.shown);
     case 'standing':
       return signer.standing(ask.node, ask.shown);
+    case 'grant':
+      return signer.grant(ask.signed, ask.shown);
     case 'learn':
       return signer.learn(ask.node, ask.shown);
   }

@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Envelope } from '../../protocol/envelope.ts';
+import { makeGrant } from '../../protocol/grant.ts';
 import { type Order, orderSchema, type Rescue } from '../../protocol/order.ts';
 import {
   type OrderEnvelope,
@@ -6,10 +8,14 @@ import {
   signedBytes,
   verifyOrder,
 } from '../../protocol/order-envelope.ts';
+import type { Known } from '../operators/people.ts';
+import type { Signed as Asked } from '../operators/request.ts';
 import type { OrderSigner, Standing } from '../orders/order-signer.ts';
 import { configuredOf } from './configure.ts';
 import type { Consents, Rules } from './consents.ts';
 import type { DecisionsHere } from './decisions.ts';
+import { judgeGrant, wishOf } from './grant.ts';
+import type { GrantSigner } from './grant-for.ts';
 import { decidedFor, judge, rescueNow, restraintsOf, type SignerLimits, wipeConsent } from './judge.ts';
 import type { Ledger, Signed } from './ledger.ts';
 import { hadOf } from './move.ts';
@@ -24,16 +30,18 @@ export type SignerParts = {
   decisions: DecisionsHere;
   /** The image for new hardware, by what is on this machine's disk; null: there is none. */
   newest(rules: Rules): Promise<string | null>;
-  /** Facts of a published image; null: there is none of that version. */
+  /** Facts of a published image; null: no image has that version. */
   facts(version: string): Promise<{ sha256: string; size: number } | null>;
   bundles(): Promise<ServiceGrounds['released']>;
+  /** Who was given a certificate, and whose was taken back, by what is on this machine's disk. */
+  operators(): Promise<Known>;
   limits: SignerLimits;
   /** Milliseconds since the epoch. */
   now(): number;
 };
 
 /** The one place that uses the order key. */
-export class Signer implements OrderSigner {
+export class Signer implements OrderSigner, GrantSigner {
   readonly #parts: SignerParts;
 
   constructor(parts: SignerParts) {
@@ -91,6 +99,17 @@ export class Signer implements OrderSigner {
       ...(reservations === undefined ? {} : { reservations }),
       ...(rescue === undefined ? {} : { rescue }),
     });
+  }
+
+  async grant(signed: Asked, shown?: string): Promise<Envelope> {
+    const { key, ledger, decisions, operators, now } = this.#parts;
+    const [known, decided] = await Promise.all([operators(), decisions.current()]);
+    const node = wishOf(signed.text)?.node ?? '';
+    const last = ledger.of(node);
+    const seen = shown === undefined ? null : contentOf(shownOrder(shown, node, key, last));
+    const services = servedOf(last, seen?.order ?? null).now;
+    const grant = judgeGrant(signed, { known, decided, services: [...services], now: now() });
+    return makeGrant(grant, key.id, (bytes) => key.sign(bytes));
   }
 
   async standing(node: string, shown?: string): Promise<Standing> {

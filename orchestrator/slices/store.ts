@@ -47,6 +47,20 @@ export function aliveOne(known: Slice | undefined, name: string, now: number): S
   throw hasEnded(name);
 }
 
+/**
+ * For what its owner begins there.
+ * @throws BootwaveError `SLICE_EXPIRED`, and as `liveSlice`
+ */
+export async function openSlice(fleet: Fleet, name: string, now: number): Promise<Slice> {
+  const slice = await liveSlice(fleet, name);
+  if (now < slice.expires) return slice;
+  throw refusal(
+    'SLICE_EXPIRED',
+    `slice '${name}' has expired`,
+    `'bootwave slice extend ${name} --until 30d' first`,
+  );
+}
+
 const hasEnded = (name: string): BootwaveError =>
   refusal('SLICE_ENDED', `slice '${name}' has ended`, 'make another one, under another name');
 

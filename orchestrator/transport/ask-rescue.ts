@@ -75,7 +75,7 @@ export async function askRescue(
 /** @throws NodeRefusal, or BootwaveError `LINK_PROTOCOL`, whatever the text is */
 export function shownIn(text: string): { bytes: Buffer; more: boolean } {
   const parsed = answerSchema.safeParse(jsonIn(text));
-  if (!parsed.success) throw linkFailure('LINK_PROTOCOL', 'the node shows what is no answer');
+  if (!parsed.success) throw linkFailure('LINK_PROTOCOL', 'the answer of the node is malformed');
   if (!parsed.data.ok) {
     const { code, what, unchanged, next } = parsed.data.error;
     throw new NodeRefusal({ code, what, ...(unchanged && { unchanged }), ...(next && { next }) });

@@ -148,7 +148,7 @@ export class LinkSession {
     try {
       for (const message of this.#decoder.push(chunk)) {
         const parsed = fromNode.safeParse(message);
-        if (!parsed.success) throw linkFailure('LINK_PROTOCOL', 'the node sent what is no answer');
+        if (!parsed.success) throw linkFailure('LINK_PROTOCOL', 'the answer of the node is malformed');
         this.#take(parsed.data);
       }
     } catch (error) {

@@ -33,6 +33,8 @@ export type UpOptions = {
   operatorsPort?: number;
   /** Port of 127.0.0.1 at which Prometheus asks; absent: there is none. */
   metricsPort?: number;
+  /** Port at which systems outside say something about nodes; absent: there is none. */
+  webhooksPort?: number;
 };
 
 /** Milliseconds, a year: a stolen key is useful for that long. */

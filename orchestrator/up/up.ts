@@ -33,6 +33,8 @@ import type { Breaker } from '../recovery/breaker.ts';
 import { Held } from '../recovery/held.ts';
 import { keepGuard } from '../recovery/keep-guard.ts';
 import { Watch } from '../recovery/watch.ts';
+import { openWebhookDoor } from '../recovery/webhook-door.ts';
+import { Reports } from '../recovery/webhooks.ts';
 import { connect } from '../redis/connect.ts';
 import { FileLock } from '../redis/lock.ts';
 import { checkServesNobody, rehearsalOf } from '../rehearsal/marker.ts';
@@ -195,10 +197,15 @@ export async function up(
     opened = wires;
     ends.push(wires.done);
     const { operatorsPort: port } = options;
-    const identity = port === undefined ? null : await keptIdentity(authorities, stop);
+    const { metricsPort, webhooksPort } = options;
+    const isShown = port !== undefined || webhooksPort !== undefined;
+    const identity = isShown ? await keptIdentity(authorities, stop) : null;
     if (port !== undefined && identity !== null)
       ends.push((await doors.elsewhere(behind, { port, identity, rootPem: root })).done);
-    const { metricsPort } = options;
+    if (webhooksPort !== undefined && identity !== null) {
+      const reports = new Reports({ fleet, saw: (sight) => watch.saw(sight) });
+      ends.push((await openWebhookDoor({ port: webhooksPort, identity, reports, log, signal: stop })).done);
+    }
     if (metricsPort !== undefined) {
       const released = perMetadata(paths.releases, () => releasedServices(paths));
       const text = (where: { site?: string }) => fleetMetrics(fleet, paths, where, released);

@@ -15,7 +15,13 @@ export async function wireSpecs(
   paths: Pick<DataPaths, 'bootserver'>,
   options: Omit<
     UpOptions,
-    'site' | 'heartbeat' | 'attestEvery' | 'certificateLife' | 'operatorsPort' | 'metricsPort'
+    | 'site'
+    | 'heartbeat'
+    | 'attestEvery'
+    | 'certificateLife'
+    | 'operatorsPort'
+    | 'metricsPort'
+    | 'webhooksPort'
   >,
 ): Promise<WireSpec[]> {
   const { interface: device, address, httpPort, httpsPort, proxy, router, dns, ntp, ipv6, config } = options;

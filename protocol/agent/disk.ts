@@ -1,11 +1,13 @@
 /** What the agent may ask of root about disks, and what it is answered: a closed list. */
+
 import * as z from 'zod/mini';
+import { sha256Hex } from '../../formats/digest.ts';
 import { versionSchema } from '../../formats/version.ts';
 import type { EspFile } from './slots.ts';
 
 const image = z.strictObject({
   version: versionSchema,
-  sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  sha256: sha256Hex,
   /** Bytes. */
   size: z.int().check(z.gte(1), z.lte(2 ** 31)),
 });

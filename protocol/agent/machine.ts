@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { hex } from '../enrolment/fields.ts';
 import type { Inventory } from '../enrolment/inventory.ts';
 import { type SecretsQuestion, secretsAnswer } from '../enrolment/secrets.ts';
 import { timeReply } from '../enrolment/server-time.ts';
@@ -21,7 +22,7 @@ export const helperRequest = z.discriminatedUnion('operation', [
   }),
   z.strictObject({
     operation: z.literal('quote'),
-    extraData: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+    extraData: hex(32),
   }),
   z.strictObject({ operation: z.literal('enrol-secure-boot') }),
   /** Hands the firmware the lists that root prepared (disk/operations.ts, `secure-boot-prepare`). */
@@ -45,7 +46,7 @@ export const helperRequest = z.discriminatedUnion('operation', [
   z.strictObject({
     operation: z.literal('secrets-ask'),
     name: instanceNameSchema,
-    nonce: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+    nonce: hex(32),
   }),
   /** Root opens the answer itself; what is in it stays there. */
   z.strictObject({ operation: z.literal('secrets-take'), name: instanceNameSchema, answer: secretsAnswer }),

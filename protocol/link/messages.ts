@@ -8,12 +8,15 @@
  */
 
 import * as z from 'zod/mini';
+import { sha256Hex } from '../../formats/digest.ts';
 import { versionSchema } from '../../formats/version.ts';
 import { INSTANCE_STATES } from '../agent/services.ts';
 import { CONFIG_BASE64 } from '../configuration/document.ts';
+import { failureSchema } from '../failure.ts';
 import { line } from '../line.ts';
 import { ORDER_LIMITS } from '../order.ts';
 import { MIRROR } from '../service/mirror.ts';
+import { EXEC_OPS } from './exec.ts';
 import { flowsArgs, flowsSchema } from './flows.ts';
 import { logsArgs, logsSchema } from './logs.ts';
 import { usageSchema } from './usage.ts';
@@ -40,7 +43,6 @@ export const LINK_LIMITS = {
 } as const;
 
 const count = () => z.int().check(z.gte(0));
-const hex64 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 /** Milliseconds since the epoch. */
 const instant = count();
 const requestId = z.int().check(z.gte(1));
@@ -57,7 +59,7 @@ const running = z.object({
   /** /proc/sys/kernel/random/boot_id. */
   bootId: line(64),
   /** PCR 11, SHA-256 bank, as the agent reads it at its fixed phase; null without a TPM. Reported, not proved. */
-  pcr11: z.nullable(hex64),
+  pcr11: z.nullable(sha256Hex),
 });
 
 /** What the node is doing, apart from running. */
@@ -94,7 +96,7 @@ const refused = z.object({
 
 const configuration = z.object({
   /** SHA-256 of the document in force; null without one. */
-  digest: z.nullable(hex64),
+  digest: z.nullable(sha256Hex),
   /** It is the one that the order in force names. */
   applied: z.boolean(),
   /** Why the last one that was tried is not in force, else empty. */
@@ -126,7 +128,7 @@ export type ServiceStatus = z.infer<typeof service>;
 
 /** A file, and who near the node has it. */
 const mirrored = z.strictObject({
-  sha256: hex64,
+  sha256: sha256Hex,
   /** The first to ask first; each serves at the one port of mirrors. */
   at: z.array(z.ipv4()).check(z.maxLength(MIRROR.most)),
 });
@@ -149,7 +151,7 @@ const guard = z.object({
 const progress = z.object({ version: line(64), done: count(), total: count() });
 export type Progress = z.infer<typeof progress>;
 
-/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows`, `logs` and `mirrors` is idempotent by epoch. */
+/** The closed list of what a node can be asked. Everything but `hello`, `status`, `usage`, `flows`, `logs`, `exec…` and `mirrors` is idempotent by epoch. */
 export const OPS = {
   /** First on every link. `version` is the newest that the orchestrator speaks; the node answers with the one to use. */
   hello: {
@@ -172,7 +174,7 @@ export const OPS = {
       /** WWN or serial number of the disk that is installed; absent: none is, it has neither, or the image tells nobody. */
       disk: z.optional(line(128)),
       state,
-      order: z.nullable(z.object({ epoch: count(), digest: hex64, expires: instant })),
+      order: z.nullable(z.object({ epoch: count(), digest: sha256Hex, expires: instant })),
       slots: z.array(slot).check(z.maxLength(16)),
       /** `error` is why it stopped, empty while it goes on. */
       staging: z.nullable(z.object({ version: line(64), done: count(), total: count(), error: line(256) })),
@@ -188,7 +190,7 @@ export const OPS = {
       /** Absent from images that know no services of slices. */
       slices: z.optional(z.literal(true)),
       /** SHA-256 of the files that its own mirror serves to neighbours; absent where it has none. */
-      shared: z.optional(z.array(hex64).check(z.maxLength(SHARED))),
+      shared: z.optional(z.array(sha256Hex).check(z.maxLength(SHARED))),
     }),
   },
   /** Unknown to images from before it (`LINK_OP_UNKNOWN`). */
@@ -197,10 +199,11 @@ export const OPS = {
   flows: { args: flowsArgs, result: flowsSchema },
   /** What an instance has written in this boot. Unknown to images from before it. */
   logs: { args: logsArgs, result: logsSchema },
+  ...EXEC_OPS,
   /** Delivers an envelope; the node verifies it (`ORDER_*`), stores it and only then answers. */
   order: {
     args: z.strictObject({ envelope: z.unknown() }),
-    result: z.object({ epoch: count(), digest: hex64, accepted: z.enum(['new', 'same']) }),
+    result: z.object({ epoch: count(), digest: sha256Hex, accepted: z.enum(['new', 'same']) }),
   },
   /**
    * Where neighbours serve files that an order names, or the next one will. It is advice, which replaces the advice before:
@@ -236,7 +239,7 @@ export const OPS = {
       apply: z.boolean(),
     }),
     /** Of the document in force now. */
-    result: z.object({ digest: z.nullable(hex64) }),
+    result: z.object({ digest: z.nullable(sha256Hex) }),
   },
 } as const;
 
@@ -253,18 +256,12 @@ export const toNode = z.discriminatedUnion('kind', [
 ]);
 export type ToNode = z.infer<typeof toNode>;
 
-const failure = z.object({
-  code: z.string().check(z.regex(/^[A-Z][A-Z0-9_]{1,63}$/)),
-  what: line(1024),
-  unchanged: z.optional(line(512)),
-  next: z.optional(line(512)),
-});
-export type Failure = z.infer<typeof failure>;
+export type Failure = z.infer<typeof failureSchema>;
 
 /** From the node. An error without an id is about the link itself, which the node then closes. */
 export const fromNode = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('result'), id: requestId, result: z.unknown() }),
-  z.object({ kind: z.literal('error'), id: z.nullable(requestId), error: failure }),
+  z.object({ kind: z.literal('error'), id: z.nullable(requestId), error: failureSchema }),
   z.object({ kind: z.literal('progress'), id: requestId, progress }),
 ]);
 export type FromNode = z.infer<typeof fromNode>;

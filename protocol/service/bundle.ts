@@ -1,6 +1,8 @@
 /** What TUF's metadata says of a bundle beyond its length and digests (`custom`; 1.0.34, 4.5). */
 // The mini build, because the agent's bundle holds this file.
+
 import * as z from 'zod/mini';
+import { sha256Hex } from '../../formats/digest.ts';
 import { manifestSchema } from './manifest.ts';
 import { serviceNameSchema, serviceVersionSchema } from './name.ts';
 
@@ -27,15 +29,13 @@ export const BUNDLE_LIMITS = {
   bytes: 4 * 2 ** 30,
 } as const;
 
-const hash = z.string().check(z.regex(/^[0-9a-f]{64}$/));
-
 export const bundleCustom = z.object({
   bootwave: z.strictObject({
     format: z.literal(1),
     service: serviceNameSchema,
     version: serviceVersionSchema,
     /** Of the tree, hex. The only root hash that a node ever opens a bundle with. */
-    rootHash: hash,
+    rootHash: sha256Hex,
     /** Bytes of the squashfs with its filling: where the tree begins. */
     dataBytes: z.int().check(z.gte(VERITY.block), z.lte(BUNDLE_LIMITS.bytes), z.multipleOf(VERITY.block)),
     manifest: manifestSchema,

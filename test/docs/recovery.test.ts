@@ -1,4 +1,5 @@
 /** docs/recovery.md, docs/breaker.md and docs/profiles.md, followed at three in the morning by two people who type what they say. */
+import { generateKeyPairSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -34,7 +35,7 @@ async function night(t: ExecutionContext) {
   const type = async (line: string): Promise<Said> => {
     const args = words(line.replace(/^bootwave /, ''))
       .map((word) => nodes[word] ?? word)
-      .map((word) => (/^(ann|bob)\.pem$|\.json$/.test(word) ? join(paths.root, word) : word))
+      .map((word) => (/^(ann|bob)\.pem$|\.json$|\.tar$|\.pub$/.test(word) ? join(paths.root, word) : word))
       .map((word) => (/^[0-9a-f]{32}$/.test(word) ? request : /^[0-9a-f]{8}$/.test(word) ? plan : word));
     if (line.includes('request approve')) args.push('--yes');
     const { code, out, message } = await bootwave('root', ...args);
@@ -69,7 +70,9 @@ async function night(t: ExecutionContext) {
 }
 
 test.serial('a node that hangs and one that cannot be trusted', async (t) => {
-  const { type, follow, person } = await night(t);
+  const { type, follow, person, paths } = await night(t);
+  const { publicKey } = generateKeyPairSync('ed25519');
+  await writeFile(join(paths.root, 'ids.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
   const after = await follow('docs/recovery.md', {
     'bootwave incident show web1': () => type("bootwave node recover web1 --reason 'it hangs'"),
     'bootwave node recover web1': () => type("bootwave incident end web1 --reason 'the page begins anew'"),
@@ -82,7 +85,10 @@ test.serial('a node that hangs and one that cannot be trusted', async (t) => {
   t.regex(after('bootwave incident end'), /broken, ended/);
   t.regex(after('bootwave incident rescue'), /broken, person \(in rescue: /);
   t.regex(after('bootwave incident access'), /can be looked at until 20/);
+  t.regex(after('bootwave incident collect'), /\.tar, \d+ bytes, SHA-256 [0-9a-f]{64}/);
+  t.regex(after('bootwave incident evidence'), /whole/);
   t.regex(after('bootwave incident leave'), /nobody looks at .* any more/);
+  t.regex(after('bootwave webhook list'), /^ids +serious +munich +broken, suspected +operator:root/m);
   const held = await type("bootwave incident end web2 --reason 'in a hurry'");
   t.is(held.code, 'INCIDENT_HELD');
   t.regex(held.out, /bootwave incident show/);

@@ -1,4 +1,5 @@
 /** Real firmware on the lab's wire: what each node asks its boot server, as dnsmasq logged it. */
+
 import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import test from 'ava';
 import { createLab } from '../../lab/create.ts';
 import type { Lab } from '../../lab/lab.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
+import { until } from '../support/until.ts';
 
 type Asked = { vendorClass: string; userClass: string };
 
@@ -23,10 +25,6 @@ function requestsOf(log: string, mac: string): Asked[] {
     else open.set(xid, request);
   }
   return asked;
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((done) => setTimeout(done, 200));
 }
 
 test('HTTP Boot asks with arch 16, PXE with 7, BIOS with 0; a plain BIOS ROM is no iPXE until it is given one', async (t) => {
@@ -64,7 +62,7 @@ test('HTTP Boot asks with arch 16, PXE with 7, BIOS with 0; a plain BIOS ROM is 
   // Two at a time: that is what two cores are for.
   const run = async (name: string, done: () => Promise<boolean>) => {
     await rack.powerOn(name);
-    await until(done);
+    await until(done, { within: 20 * 60_000, every: 200 });
     await rack.powerOff(name);
   };
   const first = async (name: string) => (await asked(name)).length > 0;

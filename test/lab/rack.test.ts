@@ -8,13 +8,12 @@ import { createLab } from '../../lab/create.ts';
 import { openLab } from '../../lab/lab.ts';
 import { namespaceExists, processesIn } from '../../lab/namespace.ts';
 import { identify, isAlive } from '../../lab/process.ts';
+import { until } from '../support/until.ts';
 import { HALT, program, small, temporary } from './small.ts';
 
 const HERE = import.meta.dirname;
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((done) => setTimeout(done, 20));
-}
+/** Emulated machines, perhaps beside others. */
+const SLOW = { within: 20 * 60_000 };
 
 test('two labs side by side leave interfaces, routes, rules, namespaces and processes exactly as before', async (t) => {
   const folder = join(await temporary(t), 'labs');
@@ -159,12 +158,12 @@ test('a node that switches itself off is seen to have done so, watched or not', 
   // mov dx, 0x604 (ACPI PM1a_CNT on q35); mov ax, SLP_EN; out dx, ax; hlt
   await program(folder, [0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4]);
   await lab.powerOn('n1', { boot: 'disk' });
-  await until(() => events.some(({ kind }) => kind === 'off'));
+  await until(() => events.some(({ kind }) => kind === 'off'), SLOW);
   t.deepEqual(events.at(-1), { kind: 'off', node: 'n1', why: 'powered-itself-off' });
 
   const unwatched = await openLab(folder);
   await unwatched.powerOn('n1', { boot: 'disk' });
-  await until(async () => !(await unwatched.status()).nodes[0]?.power.on);
+  await until(async () => !(await unwatched.status()).nodes[0]?.power.on, SLOW);
   t.like((await unwatched.status()).nodes[0]?.power, { on: false, why: 'powered-itself-off' });
 });
 
@@ -175,19 +174,19 @@ test('a restart, a reset and a crash are told apart', async (t) => {
   await program(folder, HALT);
   await lab.powerOn('n1', { boot: 'disk' });
   await lab.reset('n1');
-  await until(() => seen('reset').length > 0);
+  await until(() => seen('reset').length > 0, SLOW);
   t.like(seen('reset')[0], { by: 'operator' });
   const power = (await lab.status()).nodes[0]?.power;
   if (power?.on !== true) return t.fail();
   process.kill(power.qemu.pid, 'SIGKILL');
-  await until(() => seen('off').length > 0);
+  await until(() => seen('off').length > 0, SLOW);
   t.like(seen('off')[0], { why: 'crashed' });
 
   // mov dx, 0xcf9; mov al, 6; out dx, al: a restart by the guest
   events.length = 0;
   await program(folder, [0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4]);
   await lab.powerOn('n1', { boot: 'disk' });
-  await until(() => seen('reset').length > 0);
+  await until(() => seen('reset').length > 0, SLOW);
   t.like(seen('reset')[0], { by: 'guest' });
 });
 

@@ -199,8 +199,8 @@ export class Agent {
   }
 
   /**
-   * Before certificates are judged by their dates. Nobody waits for it to succeed: a clock that is right needs none of it, and one
-   * that stays wrong is told by what fails next.
+   * Before certificates are judged by their dates. Nobody waits for it to succeed: a right clock does not need it, and a wrong
+   * one shows in what fails next.
    */
   async #setClock(url: string): Promise<void> {
     const { askHelper, now } = this.#edges;

@@ -62,6 +62,8 @@ export type MemberParts = {
   flows(): Promise<string>;
   /** What an instance has written. */
   logs(asked: LogsArgs): Promise<Logs>;
+  /** Socket of root for commands in instances. */
+  execs: string;
   /** The root of the fleet's release metadata that this image contains. */
   releaseRoot: Buffer;
   machine: Machine;

@@ -5,6 +5,7 @@ import { defined } from '../../../base/defined.ts';
 import { exists } from '../../../base/files.ts';
 import type { AskConfig } from '../../../protocol/agent/config.ts';
 import type { AskDisk } from '../../../protocol/agent/disk.ts';
+import { EXEC_SOCKET } from '../../../protocol/agent/exec.ts';
 import { FLOW_SOCKET } from '../../../protocol/agent/flows.ts';
 import { type AskJournal, JOURNAL_SOCKET } from '../../../protocol/agent/journal.ts';
 import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
@@ -90,6 +91,7 @@ const member = new Member({
   usage: { proc: '/proc', sys: PLACES.sys, state: STATE },
   flows: () => exchange(FLOW_SOCKET, '', PATIENCE.machine),
   logs: (asked) => askJournal({ operation: 'instance-log', asked }),
+  execs: EXEC_SOCKET,
   memory: MEMORY,
   downloads: DOWNLOADS,
   socketPath: LINK_SOCKET,

@@ -6,7 +6,7 @@ import { checkBootServer } from '../../../keys/server-identity.ts';
 /**
  * @param chain PEM: the server's certificate, then the servers CA
  * @param at moment at which all of them must hold, milliseconds since the epoch
- * @param refuse makes the error of a chain that is none, or does not hold then
+ * @param refuse makes the error for what is not a chain, or for a chain that does not hold at that time
  * @throws BootwaveError of `refuse`; `SERVER_NOT_TRUSTED`
  */
 export function bootServerKey(

@@ -42,9 +42,12 @@ async function answer(line: string, list: HelperList | undefined): Promise<unkno
   return list.perform(request.data);
 }
 
+/** That for which systemd has started this process. */
+export const connection = (): Socket => new Socket({ fd: 0 });
+
 /** Answers the one request on standard input, and ends the process. */
 export async function serve(list: HelperList | undefined): Promise<void> {
-  const socket = new Socket({ fd: 0 });
+  const socket = connection();
   let reply: object;
   try {
     reply = { ok: true, result: await answer(await readRequest(socket), list) };

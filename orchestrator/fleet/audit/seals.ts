@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { appendLine } from '../../../base/append-line.ts';
 import { AppendedLines } from '../../../base/appended-lines.ts';
 import type { DataPaths } from '../../../base/paths.ts';
+import { SHA256_HEX } from '../../../formats/digest.ts';
 import { GENESIS } from './chain.ts';
 
 /**
@@ -12,7 +13,7 @@ import { GENESIS } from './chain.ts';
  */
 const sealSchema = z.object({
   seq: z.number().int().nonnegative(),
-  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  hash: z.string().regex(SHA256_HEX),
   /** Where the entry lies in the stream. */
   key: z.string(),
   /** Milliseconds since the epoch. */

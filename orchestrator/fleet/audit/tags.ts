@@ -83,7 +83,7 @@ export class TagCheck {
   }
 }
 
-/** @param about what the text belongs to: a tag of one thing is none of another */
+/** @param about what the text belongs to: a tag for one thing is not valid for another */
 export function tagOf({ secret }: ServerKey, about: string, text: string): string {
   return createHmac('sha256', secret)
     .update(`${about}\n${text}`)

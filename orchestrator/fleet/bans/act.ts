@@ -1,5 +1,5 @@
 /** What people do with bans. */
-import { BootwaveError } from '../../../base/error.ts';
+import { BootwaveError, refusal } from '../../../base/error.ts';
 import type { By } from '../acting.ts';
 import { append } from '../decisions/append.ts';
 import { type Ban, type Entry, sealBan } from '../decisions/entry.ts';
@@ -85,12 +85,11 @@ export function findBan(set: BanSet, word: string): Ban {
   const fits = word === '' ? [] : set.bans.filter(({ id }) => id.startsWith(word.toLowerCase()));
   const [ban] = fits;
   if (ban !== undefined && fits.length === 1) return ban;
-  throw new BootwaveError({
-    code: ban === undefined ? 'BAN_UNKNOWN' : 'BAN_AMBIGUOUS',
-    what: ban === undefined ? `there is no ban '${word}'` : `'${word}' fits ${fits.length} bans`,
-    unchanged: 'nothing was changed',
-    next: `'bootwave ban list' shows all of them`,
-  });
+  throw refusal(
+    ban === undefined ? 'BAN_UNKNOWN' : 'BAN_AMBIGUOUS',
+    ban === undefined ? `there is no ban '${word}'` : `'${word}' fits ${fits.length} bans`,
+    `'bootwave ban list' shows all of them`,
+  );
 }
 
 /**

@@ -75,6 +75,22 @@ export const incidentSchema = z.object({
       access: rescueSchema.shape.access,
     })
     .nullish(),
+  /** What was collected of it, each in a file of the server that did it (recovery/evidence.ts). */
+  collected: z
+    .array(
+      z.object({
+        file: z.string().regex(/^[0-9A-Za-z][0-9A-Za-z._:-]*\.tar$/),
+        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+        bytes: z.int().min(0),
+        /** Milliseconds since the epoch. */
+        at: z.number(),
+        by: z.string(),
+        /** What the node did not show, and why. */
+        missing: z.array(z.string()).max(64),
+      }),
+    )
+    .max(64)
+    .optional(),
   by: z.string(),
   /** Milliseconds since the epoch: when it began, when this step did. */
   openedAt: z.number(),

@@ -4,7 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { z } from 'zod';
-import { BootwaveError } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import type { By } from '../acting.ts';
 import { auditLine } from '../audit/audit.ts';
 import type { AuditEntry } from '../audit/entry.ts';
@@ -69,12 +69,11 @@ export class DecidedRecords<T extends Numbered> {
     if (body === null) return { known: undefined, found };
     const known = readStored(this.#kind.schema, body);
     if (known !== null && this.#kind.nameOf(known) === name) return { known, found };
-    throw new BootwaveError({
-      code: this.#kind.unreadable,
-      what: `${this.#kind.shown(name)} cannot be read`,
-      unchanged: 'nothing was changed',
-      next: 'was it written by a newer version of bootwave? Use that one',
-    });
+    throw refusal(
+      this.#kind.unreadable,
+      `${this.#kind.shown(name)} cannot be read`,
+      'was it written by a newer version of bootwave? Use that one',
+    );
   }
 
   /** For a change that is written with others of its own; `decide` does it by itself. */

@@ -36,7 +36,7 @@ export function snapshotText(kept: Kept, head: Pick<Head, 'bytes' | 'digest' | '
 
 /**
  * @param log all bytes of the log
- * @returns what counted, for how many bytes of the log; or a sentence that says why this is none of it
+ * @returns what counted, for how many bytes of the log; or a sentence that says why this is not a snapshot of it
  */
 export function readSnapshot(
   text: string,

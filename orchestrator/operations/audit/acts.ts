@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import { defined } from '../../../base/defined.ts';
-import { BootwaveError, messageOf } from '../../../base/error.ts';
+import { BootwaveError, messageOf, refusal } from '../../../base/error.ts';
 import { archiveOf, knownOf } from '../../fleet/audit/archive.ts';
 import type { Fault } from '../../fleet/audit/chain.ts';
 import type { AuditRecord } from '../../fleet/audit/entry.ts';
@@ -80,12 +80,7 @@ export async function accept(
   const seals = new SealFile(paths);
   const { keys, archive } = await knownOf(fleet, paths.keys);
   const { fault } = await verifyAudit(fleet.audit, await seals.read(), by.at, { keys, archive });
-  if (fault === null)
-    throw new BootwaveError({
-      code: 'AUDIT_WHOLE',
-      what: 'the history is whole: there is nothing to accept',
-      unchanged: 'nothing was changed',
-    });
+  if (fault === null) throw refusal('AUDIT_WHOLE', 'the history is whole: there is nothing to accept');
   await fleet.audit.append({ ...by, action: 'accept-audit', reason, detail: { loss: fault.what } });
   const newest = (await fleet.audit.read({ last: 1 })).at(-1);
   if (newest === undefined) throw broken(fault, 'the history');

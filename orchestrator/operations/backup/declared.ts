@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SHA256_HEX } from '../../../formats/digest.ts';
 import type { Restored } from '../../backup/restore.ts';
 import type { Backup } from '../../backup/write.ts';
 import { file, moment, typed } from '../input.ts';
@@ -33,7 +34,7 @@ export const restore = operation({
     /** File with age's private key. */
     key: file,
     /** SHA-256 of the fleet's root certificate, hex. */
-    fleet: z.string().regex(/^[0-9a-f]{64}$/),
+    fleet: z.string().regex(SHA256_HEX),
     /** Old data directories, what is left of them, copies of `bans.log`. */
     survivors: z.array(file).max(20),
     /** Nothing older is restored. */

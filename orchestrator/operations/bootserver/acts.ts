@@ -1,4 +1,4 @@
-import { BootwaveError, refusal } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import { readConfigFile } from '../../../bootserver/config-file.ts';
 import type { Lease } from '../../../bootserver/dhcp/free-addresses.ts';
 import { formatIp4, parseIp4 } from '../../../formats/dhcp/ip4.ts';
@@ -36,12 +36,11 @@ export async function list(_: object, context: Acting): Promise<ShownLease[]> {
 export async function end({ address: text }: { address: string }, context: Acting) {
   const address = formatIp4(parseIp4(text));
   if ((await served(context).endLease(parseIp4(address))) === 0)
-    throw new BootwaveError({
-      code: 'LEASE_UNKNOWN',
-      what: `${address} is not leased and does not rest`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave lease list' shows those in force`,
-    });
+    throw refusal(
+      'LEASE_UNKNOWN',
+      `${address} is not leased and does not rest`,
+      `'bootwave lease list' shows those in force`,
+    );
   const { fleet, by } = context;
   await fleet.audit.append({ ...by, action: 'end-lease', reason: address });
   return { address, ended: true };

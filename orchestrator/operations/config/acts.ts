@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import { digestOf, makeDocument } from '../../../protocol/configuration/document.ts';
 import { contentOf, listConfigs, publishConfig, readConfig } from '../../config/store.ts';
 import type { By } from '../../fleet/acting.ts';
@@ -71,12 +71,11 @@ export async function reinstate({ version }: { version: string }, { fleet, by, p
   const { consents } = signerFiles(paths);
   const why = (await new Consents(consents).current()).withdrawnConfigs.get(version);
   if (why === undefined)
-    throw new BootwaveError({
-      code: 'CONFIG_NOT_WITHDRAWN',
-      what: `configuration ${version} is not withdrawn`,
-      unchanged: 'nothing was changed',
-      next: "'bootwave config list' shows those that are",
-    });
+    throw refusal(
+      'CONFIG_NOT_WITHDRAWN',
+      `configuration ${version} is not withdrawn`,
+      "'bootwave config list' shows those that are",
+    );
   await recordConsent(consents, { say: 'reinstate-config', version }, by);
   await fleet.audit.append({ ...by, action: 'reinstate-config', reason: `configuration ${version}` });
   return { version, why };

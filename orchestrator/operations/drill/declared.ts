@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SHA256_HEX } from '../../../formats/digest.ts';
 import { DRILLS, EVERY, reportSchema, SCHEDULED } from '../../recovery/report.ts';
 import { file, moment, nodeWord, nothing, reason, serviceWord, siteName, typed, version } from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
@@ -47,7 +48,7 @@ export const restore = operation({
     /** File with age's private key. */
     key: file,
     /** SHA-256 of the fleet's root certificate, hex. */
-    fleet: z.string().regex(/^[0-9a-f]{64}$/),
+    fleet: z.string().regex(SHA256_HEX),
     /** An older one is a fault. */
     after: moment.optional(),
   }),

@@ -15,7 +15,7 @@ export const list = operation({
 
 export const accept = operation({
   name: 'firmware accept',
-  help: 'what this node (name, MAC, serial number or id) shows is right for its model, on every node',
+  help: 'accept what this node (name, MAC, serial number or id) shows as right for its model, on every node',
   who: CORE,
   nodes: ['node'],
   input: z.strictObject({

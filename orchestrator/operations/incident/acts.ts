@@ -159,7 +159,8 @@ export function inRoadOfBroken(now: Incident | undefined, { name }: Pick<NodeRec
   );
 }
 
-async function known({ fleet }: Acting, { id, name }: NodeRecord): Promise<Incident> {
+/** @throws BootwaveError `INCIDENT_NONE` */
+export async function known({ fleet }: Acting, { id, name }: NodeRecord): Promise<Incident> {
   const found = await readIncident(fleet, id);
   if (found !== undefined) return found;
   throw refusal('INCIDENT_NONE', `node ${name} never had an incident`);

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { LOOKS } from '../../../protocol/agent/rescue.ts';
+import type { Collected } from '../../recovery/evidence.ts';
 import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
 import { AT_SITES, atNodes, CORE, operation, READ } from '../operation.ts';
 import type { Looked } from './access.ts';
 import type { IncidentShown, IncidentView } from './acts.ts';
+import type { Evidence, Taken } from './evidence.ts';
 
 const node = z.strictObject({ node: nodeWord });
 const word = node.extend({ reason });
@@ -87,6 +89,39 @@ export const leave = operation({
   input: node,
   result: z.object({ node: z.string(), changed: z.boolean() }),
   act: async () => (await import('./access.ts')).leave,
+});
+
+export const evidence = operation({
+  name: 'incident evidence',
+  help: 'what was seen, and what was collected of the last incident of a node, and whether it is whole',
+  who: READ,
+  nodes: ['node'],
+  input: node,
+  result: typed<Evidence>(),
+  act: async () => (await import('./evidence.ts')).evidence,
+});
+
+export const take = operation({
+  name: 'incident take',
+  help: 'get what was collected of an incident, as a tar file',
+  who: CORE,
+  nodes: ['node'],
+  input: node.extend({ file: z.string().max(256).optional() }),
+  result: typed<Taken>(),
+  act: async () => (await import('./evidence.ts')).take,
+});
+
+export const collect = operation({
+  name: 'incident collect',
+  help: 'keep what servers know of an incident, and all that its node shows if that is in rescue',
+  who: CORE,
+  nodes: ['node'],
+  input: word.extend({
+    /** Of which the node hashes every byte: WWN, or serial number. */
+    disks: z.array(z.string().min(1).max(128)).max(16).default([]),
+  }),
+  result: typed<Collected>(),
+  act: async () => (await import('./evidence.ts')).collect,
 });
 
 export const signals = operation({

@@ -152,7 +152,7 @@ export const secureBootShow = operation({
 
 export const secureBootRevoke = operation({
   name: 'keys secure-boot revoke',
-  help: 'have no machine start this image any more, for good; images built from now on bring that to nodes',
+  help: 'revoke an image for good: no machine starts it any more; images built from now on bring that to nodes',
   who: CORE,
   offline: 'records',
   input: z.strictObject({ version, reason }),
@@ -188,7 +188,7 @@ export const secureBootActivate = operation({
 
 export const secureBootRetire = operation({
   name: 'keys secure-boot retire',
-  help: 'have nodes trust the old key no more; refused while a node needs it',
+  help: 'end the trust in the old key; refused while a node needs it',
   who: ADMIN,
   offline: 'records',
   input: dbInput.extend({

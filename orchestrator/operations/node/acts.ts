@@ -1,5 +1,5 @@
 import { defined } from '../../../base/defined.ts';
-import { BootwaveError } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import type { DataPaths } from '../../../base/paths.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
@@ -133,12 +133,11 @@ export async function set(
   { fleet, by, paths }: Acting,
 ) {
   if (Object.values(change).every((value) => value === undefined))
-    throw new BootwaveError({
-      code: 'SET_INVALID',
-      what: 'no value to set is given',
-      unchanged: 'nothing was changed',
-      next: 'give --mode, --label, --unlabel, --rack, --role or --move',
-    });
+    throw refusal(
+      'SET_INVALID',
+      'no value to set is given',
+      'give --mode, --label, --unlabel, --rack, --role or --move',
+    );
   const before = await fleet.nodes.getMany([...new Set(nodes)]);
   const { mode } = change;
   const moved = mode !== undefined && before.some(({ wanted }) => wanted.mode !== mode);
@@ -176,12 +175,11 @@ export async function expect({ site, name, lasts, ...shown }: Expected, { fleet,
   const { mac, serial, ek, token } = shown;
   const criteria: Criteria = defined({ mac: mac?.toLowerCase().replaceAll('-', ':'), serial, ek, token });
   if (Object.keys(criteria).length === 0)
-    throw new BootwaveError({
-      code: 'EXPECT_INVALID',
-      what: 'no fact names the expected machine',
-      unchanged: 'nothing was changed',
-      next: 'give --mac, --serial, --ek or --token',
-    });
+    throw refusal(
+      'EXPECT_INVALID',
+      'no fact names the expected machine',
+      'give --mac, --serial, --ek or --token',
+    );
   const { policy } = await fleet.sites.get(site);
   const expiresAt = lasts === undefined ? null : by.at + lasts;
   const expectation = await fleet.expect({ site, name, criteria, expiresAt }, by);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CVE } from '../../../formats/cve.ts';
+import { SHA256_HEX } from '../../../formats/digest.ts';
 import { auditRecordSchema } from '../../fleet/audit/entry.ts';
 import { expectationSchema } from '../../fleet/expectation.ts';
 import type { Silence } from '../../fleet/listening.ts';
@@ -262,10 +263,7 @@ export const expect = operation({
     serial: z.string().max(128).optional(),
     ek: z.string().max(80).optional(),
     /** SHA-256 of a token that the caller made, hex: the token itself goes to the machine alone. */
-    token: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .optional(),
+    token: z.string().regex(SHA256_HEX).optional(),
     /** Milliseconds from now on; absent: for ever. */
     lasts: z
       .number()
@@ -292,7 +290,7 @@ export const expectList = operation({
 
 export const expectWithdraw = operation({
   name: 'node expect withdraw',
-  help: 'expect a machine no longer',
+  help: 'withdraw an expectation',
   who: AT_SITES,
   // If it does not exist, the operation itself reports it.
   site: async ({ id }, { fleet }) =>

@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../../base/error.ts';
+import { BootwaveError, refusal } from '../../../base/error.ts';
 import { heldWhy } from '../../fleet/events/hold.ts';
 import { pinOf } from '../../fleet/events/pin.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
@@ -42,10 +42,9 @@ export async function mustNotBeLeftOut({ fleet, by }: Acting, rollout: string, n
   const held = heldWhy(record, by.at);
   const why = held ?? (leavesPin(target, pinned) ? pinned?.why : undefined);
   if (why === undefined) return;
-  throw new BootwaveError({
-    code: 'ROLLOUT_CANNOT',
-    what: `node ${record.name} stays out of ${rollout}: ${why}`,
-    unchanged: 'nothing was changed',
-    next: `let it go first: bootwave node ${held === null ? 'unpin' : 'unhold'} ${record.name}`,
-  });
+  throw refusal(
+    'ROLLOUT_CANNOT',
+    `node ${record.name} stays out of ${rollout}: ${why}`,
+    `let it go first: bootwave node ${held === null ? 'unpin' : 'unhold'} ${record.name}`,
+  );
 }

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { BootwaveError } from '../../../base/error.ts';
+import { BootwaveError, refusal } from '../../../base/error.ts';
 import { rootPem } from '../../../keys/authority.ts';
 import { issueOperator } from '../../../keys/operator.ts';
 import type { Role } from '../../../keys/operator-roles.ts';
@@ -68,12 +68,11 @@ export async function revoke(
     (one) => one.name === name && one.revoked === null && (serial === undefined || one.serial === serial),
   );
   if (revoked.length === 0)
-    throw new BootwaveError({
-      code: 'OPERATOR_UNKNOWN',
-      what: `${name} has no certificate that could be revoked`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave operator list' shows all of them`,
-    });
+    throw refusal(
+      'OPERATOR_UNKNOWN',
+      `${name} has no certificate that could be revoked`,
+      `'bootwave operator list' shows all of them`,
+    );
   // First step: if the history cannot be written, the certificate must still be revoked.
   for (const one of revoked) await register.revoke(one.serial, { by: by.actor, at: by.at, reason });
   // Beside the keys and away from them: each corrects the other after a restored backup.

@@ -17,7 +17,7 @@ export const list = operation({
 
 export const show = operation({
   name: 'request show',
-  help: 'all that a signature under it stands for',
+  help: 'one request in full: everything that a signature under it stands for',
   who: READ,
   input: z.strictObject({ request: word }),
   /** `lines`: what it is, and what it says. */

@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
 import { type Silence, silences } from '../../fleet/listening.ts';
@@ -182,12 +182,11 @@ export async function skip({ rollout, node, wave: word, reason: why, undo }: Ski
     if (undo) await mustNotBeLeftOut(acting, rollout, node);
     return operate(redis, rollout, undo ? { type: 'include', by, node } : { type: 'skip', by, why, node });
   }
-  throw new BootwaveError({
-    code: 'ROLLOUT_SKIP_WHAT',
-    what: 'either a node or a wave is to be skipped',
-    unchanged: 'nothing was changed',
-    next: 'bootwave rollout skip ROLLOUT NODE, or bootwave rollout skip ROLLOUT --wave N',
-  });
+  throw refusal(
+    'ROLLOUT_SKIP_WHAT',
+    'either a node or a wave is to be skipped',
+    'bootwave rollout skip ROLLOUT NODE, or bootwave rollout skip ROLLOUT --wave N',
+  );
 }
 
 export async function forgiveNode(

@@ -149,7 +149,7 @@ export const approve = operation({
 
 export const suspects = operation({
   name: 'rollout suspects',
-  help: 'which of the rollouts that changed nodes lately their troubles point at',
+  help: 'which recent rollout the troubles of nodes point at',
   who: READ,
   input: z.strictObject({ since: moment.optional() }),
   result: typed<Suspected>(),
@@ -208,7 +208,7 @@ export const edit = operation({
 
 export const promote = operation({
   name: 'rollout promote',
-  help: 'past the gate that a wave waits at, on your word',
+  help: 'let a wave pass the gate that it waits at, on your word',
   who: CORE,
   input: z.strictObject({ rollout: id, wave, reason }),
   result: record,

@@ -1,4 +1,4 @@
-import { BootwaveError } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import type { Edits } from '../../rollout/record.ts';
 import { operate } from '../../rollout/run/operate.ts';
 import type { Acting } from '../operation.ts';
@@ -27,12 +27,11 @@ export async function edit({ rollout, changes }: Rollout & { changes: Edited }, 
     ...(budget === undefined ? {} : { budget: amountsOf(budget) }),
   } as Edits;
   if (Object.keys(given).length === 0)
-    throw new BootwaveError({
-      code: 'ROLLOUT_EDIT_WHAT',
-      what: 'nothing says what is to change',
-      unchanged: 'nothing was changed',
-      next: 'give --not-before, --not-after, --budget, --wave-budget, --on-spent, --at-once, --offline-wait or --down',
-    });
+    throw refusal(
+      'ROLLOUT_EDIT_WHAT',
+      'nothing says what is to change',
+      'give --not-before, --not-after, --budget, --wave-budget, --on-spent, --at-once, --offline-wait or --down',
+    );
   const person = await personOf(acting);
   return operate(fleet.redis, rollout, {
     ...{ type: 'edit', by: by.actor, changes: given },

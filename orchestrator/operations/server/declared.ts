@@ -42,6 +42,8 @@ export const up = operation({
     operatorsPort: port.optional(),
     /** Of 127.0.0.1, where Prometheus asks; absent: there is none. */
     metricsPort: port.optional(),
+    /** Of the door for systems outside; absent: there is none. */
+    webhooksPort: port.optional(),
   }),
   result: nothing,
   act: async () => (await import('./acts.ts')).run,

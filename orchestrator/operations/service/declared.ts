@@ -88,7 +88,7 @@ const said = one.extend({ reason: reason.optional() });
 
 export const preview = operation({
   name: 'service preview',
-  help: 'a version that only a rollout brings which says that it brings previews',
+  help: 'make a version a preview: only a rollout that says that it brings previews brings it',
   who: CORE,
   input: said,
   result: typed<Decided>(),
@@ -97,7 +97,7 @@ export const preview = operation({
 
 export const promote = operation({
   name: 'service promote',
-  help: 'a version is current: rollouts bring it; what was said of its end is taken back',
+  help: 'make a version current: rollouts bring it, and what was said of its end is taken back',
   who: CORE,
   input: said,
   result: typed<Decided>(),
@@ -106,7 +106,7 @@ export const promote = operation({
 
 export const deprecate = operation({
   name: 'service deprecate',
-  help: 'a version should be used no more: plans that bring it warn',
+  help: 'deprecate a version: plans that bring it warn',
   who: CORE,
   input: said.extend({ successor: serviceWord.optional() }),
   result: typed<Decided>(),
@@ -115,7 +115,7 @@ export const deprecate = operation({
 
 export const retire = operation({
   name: 'service retire',
-  help: 'from a day on no rollout brings a version, and its nodes are brought to its successor by themselves',
+  help: 'retire a version: from a day on no rollout brings it, and its nodes move to its successor by themselves',
   who: CORE,
   input: said.extend({
     successor: serviceWord,
@@ -164,7 +164,7 @@ export const capacityList = operation({
 
 export const capacitySet = operation({
   name: 'service capacity set',
-  help: 'a service needs so many nodes that are well: the automation takes no more of them from their work',
+  help: 'say how many healthy nodes a service needs: the automation leaves it at least these',
   who: CORE,
   input: capacity.extend({ least: z.int().min(1).max(100_000) }),
   result: typed<Stand[]>(),
@@ -173,7 +173,7 @@ export const capacitySet = operation({
 
 export const capacityRemove = operation({
   name: 'service capacity remove',
-  help: 'no number of nodes is asked for any more',
+  help: 'remove the number of nodes that a service needs',
   who: CORE,
   input: capacity,
   result: typed<Stand[]>(),

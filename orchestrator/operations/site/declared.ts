@@ -34,7 +34,7 @@ export const add = operation({
 
 export const set = operation({
   name: 'site set',
-  help: 'change what a site decided',
+  help: 'change the settings of a site',
   who: AT_SITES,
   site: ({ name }) => [name],
   // That disks are wiped with no person asked. One is enough to take that back.

@@ -13,7 +13,7 @@ import type { Share, Slice } from '../../fleet/decisions/slices.ts';
 import { endOrphans } from '../../rollout/run/slices/keep.ts';
 import { groundNow } from '../../rollout/run/slices/placed.ts';
 import { bring, mustBePlannable } from '../../rollout/run/slices/work.ts';
-import { aliveOne, decideSlice, liveSlice, wordOf } from '../../slices/store.ts';
+import { aliveOne, decideSlice, openSlice, wordOf } from '../../slices/store.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
 import { serviceIn } from '../service/named.ts';
@@ -37,13 +37,7 @@ export async function run(
   acting: Acting,
 ): Promise<ShownSlice> {
   const { fleet, paths, by, log } = acting;
-  const slice = await liveSlice(fleet, name);
-  if (slice.expires <= by.at)
-    throw refusal(
-      'SLICE_EXPIRED',
-      `slice '${name}' has expired`,
-      `'bootwave slice extend ${name} --until 30d' first`,
-    );
+  const slice = await openSlice(fleet, name, by.at);
   const asked = texts.map(serviceIn);
   const ground = await groundNow(fleet, paths, by.at);
   mustBeTheirs(slice, asked);

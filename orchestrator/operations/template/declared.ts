@@ -37,7 +37,7 @@ export const show = operation({
 
 export const remove = operation({
   name: 'rollout template remove',
-  help: 'keep a template no longer; rollouts that were started with it go on',
+  help: 'remove a template; rollouts that were started with it go on',
   who: CORE,
   input: named,
   result: typed<Template>(),

@@ -2,7 +2,7 @@
  * A node refuses a version on which it failed. A person may decide that it was not the version's fault, or is fixed.
  */
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../../base/error.ts';
+import { refusal } from '../../../base/error.ts';
 import type { By } from '../../fleet/acting.ts';
 import { auditLine } from '../../fleet/audit/audit.ts';
 import { commit } from '../../fleet/commit.ts';
@@ -19,12 +19,11 @@ const memberOf = (node: string, version: string) => `${node} ${version}`;
 export async function forgive(redis: Redis, node: NodeRecord, version: string, by: By): Promise<string> {
   const why = await redis.hget(ROLLOUT_KEYS.refusers(version), node.id);
   if (why === null) {
-    throw new BootwaveError({
-      code: 'ROLLOUT_NOT_REFUSED',
-      what: `node ${node.name} is not known to refuse ${version}`,
-      unchanged: 'nothing was changed',
-      next: `'bootwave rollout plan' names the nodes that failed on a version`,
-    });
+    throw refusal(
+      'ROLLOUT_NOT_REFUSED',
+      `node ${node.name} is not known to refuse ${version}`,
+      `'bootwave rollout plan' names the nodes that failed on a version`,
+    );
   }
   const member = memberOf(node.id, version);
   if ((await redis.sismember(ROLLOUT_KEYS.pardons, member)) === 1) return why;

@@ -10,7 +10,7 @@ import type { RolloutStatus } from '../record.ts';
 import { markUpdating } from './updating.ts';
 
 const FAILED: readonly NodeStep['state'][] = ['failed', 'rolling-back'];
-/** It runs the last good image already, or is nobody's business any more. */
+/** It runs the last good image already, or does not belong to the rollout any more. */
 const OVER: readonly NodeStep['state'][] = ['rolled-back', 'taken-back', 'skipped'];
 
 /** Whether its next boot is to bring the last good image: it failed, or everything touched goes back. */

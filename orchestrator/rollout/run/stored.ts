@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../../base/error.ts';
+import { BootwaveError, refusal } from '../../../base/error.ts';
 import { script } from '../../fleet/script.ts';
 import { bodiesOf } from '../../redis/bodies.ts';
 import type { ImageFacts } from '../../releases/published.ts';
@@ -17,12 +17,11 @@ export type StoredSetup = { setup: RolloutSetup; images: ImageFacts };
 export const setupDigest = (text: string): string => hash('sha256', text);
 
 function unknownRollout(id: string): BootwaveError {
-  return new BootwaveError({
-    code: 'ROLLOUT_UNKNOWN',
-    what: `there is no rollout '${id.slice(0, 80)}'`,
-    unchanged: 'nothing was changed',
-    next: `'bootwave rollout list' shows all of them`,
-  });
+  return refusal(
+    'ROLLOUT_UNKNOWN',
+    `there is no rollout '${id.slice(0, 80)}'`,
+    `'bootwave rollout list' shows all of them`,
+  );
 }
 
 /** For what ended long ago, and is looked up all the same. */

@@ -1,6 +1,6 @@
 /** The templates that the fleet keeps. Each is a decision: whoever owns Redis cannot change what others start with. */
 import { z } from 'zod';
-import { BootwaveError } from '../../../base/error.ts';
+import { type BootwaveError, refusal } from '../../../base/error.ts';
 import type { By } from '../../fleet/acting.ts';
 import { DecidedRecords } from '../../fleet/decisions/records.ts';
 import type { Fleet } from '../../fleet/fleet.ts';
@@ -80,10 +80,9 @@ async function write(
 }
 
 function unknown(name: string): BootwaveError {
-  return new BootwaveError({
-    code: 'TEMPLATE_UNKNOWN',
-    what: `there is no template '${name.slice(0, 80)}'`,
-    unchanged: 'nothing was changed',
-    next: "'bootwave rollout template list' shows all of them",
-  });
+  return refusal(
+    'TEMPLATE_UNKNOWN',
+    `there is no template '${name.slice(0, 80)}'`,
+    "'bootwave rollout template list' shows all of them",
+  );
 }

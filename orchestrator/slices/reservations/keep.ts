@@ -31,8 +31,6 @@ export function startReservationKeeper(options: OrderKeeping): Promise<void> {
       for (const id of settled.keys()) if (!concerned.has(id)) settled.delete(id);
       const open = [...concerned].flatMap(([id, news]) => (settled.get(id) === news ? [] : [id]));
       if (open.length === 0) return [];
-      // In force here a moment before it is on the disk, where the signer reads: until then an order of before looks right.
-      await fleet.decisions.look();
       const records = await fleet.nodes.getMany(open);
       return records.filter(({ state }) => UP.includes(state));
     },

@@ -5,9 +5,9 @@ import { createLogger } from '../../../base/log.ts';
 import { readGuard, resume, setRules } from '../../../orchestrator/recovery/guard.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
-import { until } from '../../orchestrator/authorities/support.ts';
 import { START } from '../../orchestrator/fleet/support.ts';
 import { servicesFor } from '../../orchestrator/services/world.ts';
+import { until } from '../../support/until.ts';
 import { commandsOn } from '../in-process.ts';
 
 /** Five members, and a way to say that something is wrong with one of them. */

@@ -19,6 +19,7 @@ const MOST: Readonly<Record<string, number>> = {
   'bootwave-services@.service': 30,
   'bootwave-flows@.service': 30,
   'bootwave-journal@.service': 30,
+  'bootwave-exec@.service': 30,
   'bootwave-rescue@.service': 30,
   'bootwave-smart@.service': 30,
   // It changes into other accounts, which takes what the others never need.

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
 import { mustRun, run } from '../../../base/run.ts';
@@ -22,13 +21,13 @@ import {
   silent,
 } from '../../orchestrator/fleet/support.ts';
 import { keysIn } from '../../support/keys.ts';
+import { until } from '../../support/until.ts';
 import { HALT, program, small } from '../small.ts';
 
 const node = { name: 'n1', firmware: 'bios', memoryMiB: 256, diskGiB: 1 } as const;
 
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await what())) await sleep(50);
-}
+/** Emulated machines, perhaps beside others. */
+const SLOW = { within: 20 * 60_000 };
 
 /** A machine with a BMC, whose disk holds a program that halts. */
 async function rack(t: ExecutionContext, bmc: 'ipmi' | 'redfish') {
@@ -89,13 +88,13 @@ test('ipmi: a node is power-cycled by its BMC, goes and comes, and is then belie
 
   // Each command waits until the node is heard, and exits with 0 only then.
   const on = bootwave('node', 'power', 'web1', 'on');
-  await until(() => lab.isOn('n1'));
+  await until(() => lab.isOn('n1'), SLOW);
   const first = (await pidOf(lab, 'n1'))!;
   await heard(first);
   t.like(await on, { before: 'off', after: 'on', did: 'on', action: { verdict: 'seen' } });
 
   const cycle = bootwave('node', 'power', 'web1', 'cycle');
-  await until(async () => ((await pidOf(lab, 'n1')) ?? first) !== first);
+  await until(async () => ((await pidOf(lab, 'n1')) ?? first) !== first, SLOW);
   t.is(await pidOf(lab, 'n2'), null, 'its neighbour was left alone');
   await heard((await pidOf(lab, 'n1'))!);
   t.like(await cycle, { before: 'on', after: 'on', did: 'cycle', action: { verdict: 'seen' } });
@@ -119,7 +118,7 @@ test("redfish: clients that others wrote take the lab's BMC for one, and its swi
   };
   await redfishtool('Systems', 'setBootOverride', 'Once', 'Pxe');
   await redfishtool('Systems', 'reset', 'On');
-  await until(() => lab.isOn('n1'));
+  await until(() => lab.isOn('n1'), SLOW);
   t.is(JSON.parse(await redfishtool('Systems', '-1')).PowerState, 'On');
 
   const script = `
@@ -136,7 +135,7 @@ system.reset_system(sushy.RESET_TYPE_FORCE_OFF)
     env: { PATH: process.env.PATH },
   });
   t.is(done.stdout.trim(), `${lab.nodes[0]!.uuid} On`, done.stderr);
-  await until(async () => !(await lab.isOn('n1')));
+  await until(async () => !(await lab.isOn('n1')), SLOW);
 });
 
 test('no node reaches a BMC, its server does, and nothing of them is left behind', async (t) => {

@@ -2,7 +2,6 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { makeHostKey } from '../../../image/agent/root/host-key.ts';
 import { startSimFleet } from '../../../lab/sim/fleet.ts';
@@ -10,14 +9,7 @@ import { startSimProcesses } from '../../../lab/sim/processes.ts';
 import { Fleet } from '../../../orchestrator/fleet/fleet.ts';
 import { redisFor } from '../../orchestrator/fleet/support.ts';
 import { keysIn } from '../../support/keys.ts';
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  const last = performance.now() + 120_000;
-  while (!(await what())) {
-    if (performance.now() > last) throw new Error('not within two minutes');
-    await sleep(50);
-  }
-}
+import { until } from '../../support/until.ts';
 
 async function fleetKeys(t: ExecutionContext): Promise<string> {
   const keys = await mkdtemp(join(tmpdir(), 'bw-sim-keys-'));

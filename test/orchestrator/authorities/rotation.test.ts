@@ -19,8 +19,9 @@ import { activate, prepare, revoke, showAuthorities, taint } from '../../../orch
 import { NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
 import { helperOn, INVENTORY, RUNNING } from '../../bootserver/enroll/support/node.ts';
 import { keysIn } from '../../support/keys.ts';
+import { until } from '../../support/until.ts';
 import { redisFor } from '../fleet/support.ts';
-import { caShown, keeperOn, serverOn, until } from './support.ts';
+import { caShown, keeperOn, serverOn } from './support.ts';
 
 const HOUR = 3600_000;
 

@@ -94,7 +94,3 @@ export function caShown(port: number, root: string): Promise<string> {
     socket.on('error', reject);
   });
 }
-
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 50));
-}

@@ -1,5 +1,5 @@
 /** Nodes that lose their configuration outside of rollouts, on the real wire. */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import test, { type ExecutionContext } from 'ava';
 import { startConfigKeeper } from '../../../orchestrator/config/keep.ts';
 import { publishConfig, readConfig } from '../../../orchestrator/config/store.ts';
@@ -11,6 +11,7 @@ import { ROLLOUT_KEYS } from '../../../orchestrator/rollout/run/keys.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
 import { HOLDERS, unmoved } from '../../../orchestrator/upkeep/holders.ts';
+import { until } from '../../support/until.ts';
 import { silent } from '../fleet/support.ts';
 import { release, startServices } from '../rollout/run/service-bench.ts';
 import { type Bench, benchFor, hasEnded } from '../rollout/run/support.ts';
@@ -18,12 +19,6 @@ import { POOL } from '../rollout/run/times.ts';
 import { orderOf } from '../signer/orders.ts';
 
 const ANN = { actor: 'operator:ann', at: 1 };
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
-    if (await what()) return;
-  throw new Error('not within two minutes');
-}
 
 /** The keeper, until the test ends. */
 function keeps(t: ExecutionContext, { fleet, sim, signer, clientKey }: Bench): { stop(): Promise<void> } {

@@ -1,6 +1,5 @@
 /** Nodes tell over the real wire what their services have sent, and a person asks who it was. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { refusal } from '../../../base/error.ts';
 import { dataPaths } from '../../../base/paths.ts';
@@ -15,17 +14,12 @@ import type { RoundOptions } from '../../../orchestrator/usage/rounds.ts';
 import type { FlowsArgs } from '../../../protocol/link/flows.ts';
 import { flowsOf } from '../../image/agent/member/link/handlers.ts';
 import { scratch } from '../../image/agent/root/services/bundles.ts';
+import { until } from '../../support/until.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
 
 const TIMES = { look: 50, every: 500, rate: 50 };
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
-    if (await what()) return;
-  throw new Error('not within two minutes');
-}
 
 test('over the real wire: which service it was, how much, and nothing of the others', async (t) => {
   const paths = dataPaths(await scratch(t));

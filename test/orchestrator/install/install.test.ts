@@ -12,6 +12,7 @@ import { readIssued } from '../../../orchestrator/orders/issued.ts';
 import type { ArgsOf, OpName, Status } from '../../../protocol/link/messages.ts';
 import { orderKeyId, verifyOrder } from '../../../protocol/order-envelope.ts';
 import { realSigner } from '../../support/real-signer.ts';
+import { until } from '../../support/until.ts';
 import {
   beatOfBoot,
   certificateFor,
@@ -26,12 +27,6 @@ const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 const keys = new Map([[orderKeyId(publicKey), publicKey]]);
 const facts = (letter: string) => ({ sha256: letter.repeat(64), size: 10, pcr11: [] });
 const IMAGES = { '1.0': facts('1'), '2.0': facts('2') };
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const last = performance.now() + 280_000; performance.now() < last; await sleep(5))
-    if (await what()) return;
-  throw new Error('it did not come to pass');
-}
 
 /** Healthy members that are to be installed, and the nodes behind them as far as an installer sees them. */
 async function setUp(t: ExecutionContext, count = 1, wipe = false) {

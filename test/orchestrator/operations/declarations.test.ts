@@ -28,9 +28,10 @@ const ADMINS = [
 ];
 const CORES = [
   'keys secure-boot revoke',
-  'incident access',
+  ...['access', 'collect', 'take'].map((word) => `incident ${word}`),
   ...['firmware accept', 'firmware forget'],
   ...['resume', 'set', 'start', 'stop'].map((word) => `recovery ${word}`),
+  ...['webhook add', 'webhook remove'],
   ...['recovery', 'rollback', 'note', 'schedule', 'unschedule'].map((word) => `drill ${word}`),
   ...['service capacity set', 'service capacity remove'],
   ...['profile learn', 'profile set', 'profile remove'],
@@ -101,7 +102,7 @@ const AT_SITES = [
 ];
 /** Of slices that are theirs. */
 const OF_SLICES = [
-  ...['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs'],
+  ...['slice run', 'slice stop', 'slice extend', 'slice delete', 'slice logs', 'slice exec'],
   ...['slice reserve', 'slice unreserve'],
 ];
 /** To read for everybody, and for owners of slices: of what is theirs. */

@@ -46,9 +46,9 @@ export async function elsewhere(t: ExecutionContext, links: House['links'] = () 
       const answered = await ask(way, { credential }, operation, input);
       return ('result' in answered ? answered.result : answered) as R;
     };
-    return { say, serial, file };
+    return { say, way, credential, serial, file };
   };
-  return { ...world, as };
+  return { ...world, as, url: `https://127.0.0.1:${port}`, root };
 }
 
 /** What the core team says of a new slice. */

@@ -3,15 +3,17 @@
  * recorded. All of it real, on loopback.
  */
 import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { chmod, chown, copyFile, readFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { readTar } from '../../../formats/tar.ts';
 import { createLinkServer } from '../../../image/agent/member/link/server.ts';
 import { noteNode, takeOrder } from '../../../image/agent/root/orders/take.ts';
 import { keyLayout } from '../../../keys/layout.ts';
 import { access, leave } from '../../../orchestrator/operations/incident/access.ts';
 import * as acts from '../../../orchestrator/operations/incident/acts.ts';
+import { collect, evidence, take } from '../../../orchestrator/operations/incident/evidence.ts';
 import { fence } from '../../../orchestrator/recovery/fence.ts';
 import { startRescueKeeper } from '../../../orchestrator/recovery/keep-rescue.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
@@ -181,5 +183,81 @@ test.serial(
     );
     t.truthy((await access({ ...WHY, look: 'processes' }, acting)).seen);
     t.notRegex(authority()!, new RegExp(`${first}|${other}`));
+  },
+);
+
+/** Names and texts in a tar file. */
+async function unpacked(bytes: Buffer): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  async function* source() {
+    yield bytes;
+  }
+  for await (const entry of readTar(source())) {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of entry.body()) pieces.push(piece);
+    found.set(entry.name, Buffer.concat(pieces).toString());
+  }
+  return found;
+}
+
+test.serial(
+  'evidence: what servers know, and all that a node in rescue shows, in a file whose hash is decided',
+  async (t) => {
+    const { acting, fleet, paths } = await house(t);
+    const ask = { ...WHY, disks: [] };
+    await t.throwsAsync(collect(ask, acting), { code: 'INCIDENT_NONE' });
+    await acts.recover(WHY, acting);
+    const first = await collect(ask, acting);
+    t.deepEqual(first.missing, []);
+    const known = await unpacked(Buffer.from((await take({ node: NODE }, acting)).tar, 'base64'));
+    t.deepEqual([...known.keys()], ['incident.json', 'record.json', 'history.jsonl'], 'it runs its services');
+    t.is(JSON.parse(known.get('record.json')!).id, NODE);
+    t.regex(known.get('history.jsonl')!, /"action":"incident"/);
+
+    await acts.rescue(WHY, acting);
+    const second = await collect({ ...ask, disks: ['no such disk'] }, acting);
+    const { file, tar } = await take({ node: NODE }, acting);
+    t.is(file, second.file);
+    const all = await unpacked(Buffer.from(tar, 'base64'));
+    t.regex(all.get('node/processes')!, new RegExp(`^${process.pid} parent`, 'm'));
+    t.true(all.has('node/network'));
+    t.true(
+      second.missing.some((why) => /^hash-1: .*no disk/.test(why)),
+      `${second.missing}`,
+    );
+    t.deepEqual(fleet.decisions.incidents.of(NODE)?.collected, [first, second]);
+    const shown = await evidence({ node: NODE }, acting);
+    t.deepEqual(
+      shown.collected.map(({ state }) => state),
+      ['whole', 'whole'],
+    );
+
+    await writeFile(join(paths.evidence, second.file), 'forged');
+    await t.throwsAsync(take({ node: NODE }, acting), { code: 'EVIDENCE_CHANGED' });
+    await rm(join(paths.evidence, first.file));
+    await t.throwsAsync(take({ node: NODE, file: first.file }, acting), { code: 'EVIDENCE_GONE' });
+    await t.throwsAsync(take({ node: NODE, file: '../keys/order/order.key' }, acting), {
+      code: 'EVIDENCE_NONE',
+    });
+    const states = (await evidence({ node: NODE }, acting)).collected.map(({ state }) => state);
+    t.regex(states[0]!, /EVIDENCE_GONE|is not on this server/);
+    t.regex(states[1]!, /EVIDENCE_CHANGED|is not what was collected/);
+  },
+);
+
+test.serial(
+  'evidence of a node that is fenced is what servers know: it is not asked, and the fence waits for nobody',
+  async (t) => {
+    const { acting, fleet, letsIn } = await house(t);
+    const seen = { signal: 'measurement', evidence: ['strange PCR 11'], reason: 'x' };
+    await fence(fleet, NODE, seen, { actor: 'recovery', at: Date.now() });
+    const one = await collect({ ...WHY, disks: [] }, acting);
+    t.false(await letsIn());
+    const all = await unpacked(Buffer.from((await take({ node: NODE }, acting)).tar, 'base64'));
+    t.deepEqual([...all.keys()], ['incident.json', 'record.json', 'history.jsonl']);
+    t.regex(all.get('incident.json')!, /strange PCR 11/);
+    t.like(fleet.decisions.incidents.of(NODE), { step: 'fenced', road: 'compromised', collected: [one] });
+    for (let i = 1; i < 16; i += 1) await collect({ ...WHY, disks: [] }, acting);
+    await t.throwsAsync(collect({ ...WHY, disks: [] }, acting), { code: 'EVIDENCE_FULL' });
   },
 );

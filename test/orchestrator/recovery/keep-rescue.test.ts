@@ -3,7 +3,8 @@ import test from 'ava';
 import * as acts from '../../../orchestrator/operations/incident/acts.ts';
 import { fence } from '../../../orchestrator/recovery/fence.ts';
 import { startRescueKeeper } from '../../../orchestrator/recovery/keep-rescue.ts';
-import { house, until } from '../restraints/house.ts';
+import { until } from '../../support/until.ts';
+import { house } from '../restraints/house.ts';
 
 const WORD = { reason: 'its disk is slow' };
 

@@ -345,3 +345,26 @@ test('one that came back from its wipe, and is well without being installed, is 
   t.regex(late.reason, /but not installed/);
   t.is(play(back, () => ({ ...bare, wellSince: null }), 6 * 60 + 5).incident.step, 'person');
 });
+
+test('what a system outside says is no reason for a wipe, and whoever is suspected waits for a person, however well', (t) => {
+  const reported = decided(undefined, signalled(undefined, NODE, cause('broken', 'reported'), T0)!, T0);
+  const { done, incident } = play(reported, () => ({}), 300);
+  t.is(done.length, 4, 'it is repaired as any other');
+  t.like(incident, { road: 'broken', step: 'person' });
+  const asks = { ...cause('broken', 'suspected'), asks: true };
+  const suspected = decided(undefined, signalled(undefined, NODE, asks, T0)!, T0);
+  const well = { state: 'healthy', wellSince: T0 + MINUTE } as const;
+  const after = play(suspected, () => well, 60);
+  t.deepEqual(after.done, []);
+  t.like(after.incident, { road: 'broken', step: 'person' });
+  // The same of a node that is being repaired, or waits for a person already.
+  for (const known of [begun('broken'), incident]) {
+    const next = decided(known, signalled(known, NODE, asks, T0)!, T0);
+    t.like(
+      play(next, () => well, 60),
+      { done: [], incident: { step: 'person', number: 1 } },
+    );
+  }
+  const fenced = begun('compromised');
+  t.like(signalled(fenced, NODE, asks, T0), { road: 'compromised', step: 'fenced', signal: 'measurement' });
+});

@@ -1,5 +1,4 @@
 /** Nodes that run a service, and a keeper that brings them what is decided about them, over the real wire. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { dataPaths } from '../../../base/paths.ts';
 import { releaseService } from '../../../image/publish/services.ts';
@@ -17,12 +16,6 @@ import { orderOf } from '../signer/orders.ts';
 
 export const NAME = 'fleet/shop';
 export const by = { actor: 'operator:ann', at: 1 };
-
-export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
-    if (await what()) return;
-  throw new Error('not within two minutes');
-}
 
 export async function house(
   t: ExecutionContext,

@@ -5,8 +5,9 @@ import * as acts from '../../../orchestrator/operations/restraint/acts.ts';
 import { startRestraintKeeper } from '../../../orchestrator/restraints/keep.ts';
 import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
 import { slowJournal } from '../../support/slow-journal.ts';
+import { until } from '../../support/until.ts';
 import { orderOf } from '../signer/orders.ts';
-import { by, house, NAME, until } from './house.ts';
+import { by, house, NAME } from './house.ts';
 
 /** As people read it. */
 const SHOWN = 'shop';

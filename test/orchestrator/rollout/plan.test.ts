@@ -220,7 +220,7 @@ test('refused with field and reason: what the fleet or the versions do not allow
   t.regex(first(refusalsOf(fleet, { image: undefined, config: 'c9' })), /^config: .*not published/);
   t.regex(
     first(refusalsOf(fleet, { nodes: { site: 'mars' } })),
-    /^nodes.site: mars: none of it has any node/,
+    /^nodes.site: mars: none of these has any node/,
   );
   t.regex(
     first(refusalsOf(fleet, { waves: [{ select: { role: 'db' } }] })),

@@ -1,10 +1,10 @@
 /** The signer as a process: killed, orphaned, talked to by others. */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
@@ -16,6 +16,7 @@ import { signerFiles } from '../../../orchestrator/signer/files.ts';
 import { SIGNER_LIMITS } from '../../../orchestrator/signer/judge.ts';
 import { serveSigner } from '../../../orchestrator/signer/serve.ts';
 import { verifyOrder } from '../../../protocol/order-envelope.ts';
+import { until } from '../../support/until.ts';
 import { silent, temporaryData } from '../fleet/support.ts';
 import { FACTS, NODE, orderOf } from './orders.ts';
 import { KEYS, PRIVATE_KEY } from './support.ts';
@@ -41,12 +42,6 @@ async function signers(root: string): Promise<number[]> {
       found.push(Number(name));
   }
   return found;
-}
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
-    if (await what()) return;
-  throw new Error('not within two minutes');
 }
 
 test('killed at any moment, it goes on: every order is signed, and none in two ways', async (t) => {

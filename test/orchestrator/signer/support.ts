@@ -4,6 +4,7 @@ import type { ExecutionContext } from 'ava';
 import type { DataPaths } from '../../../base/paths.ts';
 import { publishManifests } from '../../../lab/sim/images.ts';
 import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
+import { knownOperators } from '../../../orchestrator/operators/known.ts';
 import { newestHere } from '../../../orchestrator/releases/newest.ts';
 import { PublishedManifests } from '../../../orchestrator/releases/published.ts';
 import { Consents, recordConsent } from '../../../orchestrator/signer/consents.ts';
@@ -46,6 +47,7 @@ export async function signerAt(t: ExecutionContext, paths: DataPaths, limits: Pa
     consents: new Consents(files.consents),
     decisions,
     newest: newestHere(paths, manifests),
+    operators: () => knownOperators(paths),
     facts: (version) => manifests.manifest(version),
     bundles: async () => released,
     limits: { ...SIGNER_LIMITS, ...limits },

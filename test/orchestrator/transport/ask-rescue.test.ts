@@ -53,7 +53,11 @@ async function order(rescue?: Rescue): Promise<void> {
     orderOf({ epoch, image: null, ...(rescue === undefined ? {} : { rescue }) }, Date.now()),
     key,
   );
-  await takeOrder(envelope, { fleet: fleet(), run: node.run, nv: null, now: Date.now });
+  // As its unit says (UMask).
+  const mask = process.umask(0o077);
+  await takeOrder(envelope, { fleet: fleet(), run: node.run, nv: null, now: Date.now }).finally(() =>
+    process.umask(mask),
+  );
 }
 
 const MINUTE = 60_000;

@@ -2,13 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import { keepNodes } from '../../../orchestrator/upkeep/nodes.ts';
+import { until } from '../../support/until.ts';
 import { redisFor, silent } from '../fleet/support.ts';
 
 const node = (id: string) => ({ id, name: id }) as NodeRecord;
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(5);
-}
 
 test('a node that fails waits for as long as it is told, and keeps no other one waiting', async (t) => {
   const { redis } = await redisFor(t);

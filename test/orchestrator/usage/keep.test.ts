@@ -1,5 +1,5 @@
 /** Nodes are asked over their links, and their last word is on record. */
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import test, { type ExecutionContext } from 'ava';
 import { refusal } from '../../../base/error.ts';
 import type { Fleet } from '../../../orchestrator/fleet/fleet.ts';
@@ -13,16 +13,11 @@ import type { RoundOptions } from '../../../orchestrator/usage/rounds.ts';
 import { LIFE, readUsages } from '../../../orchestrator/usage/stored.ts';
 import { countVersions } from '../../../orchestrator/usage/versions.ts';
 import { usageOf } from '../../image/agent/member/link/handlers.ts';
+import { until } from '../../support/until.ts';
 import { silent } from '../fleet/support.ts';
 import { benchFor } from '../rollout/run/support.ts';
 import { POOL } from '../rollout/run/times.ts';
 import { instanceOf, ordered } from './orders.ts';
-
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const last = performance.now() + 120_000; performance.now() < last; await sleep(50))
-    if (await what()) return;
-  throw new Error('not within two minutes');
-}
 
 function keeps(
   t: ExecutionContext,

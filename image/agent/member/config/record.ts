@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { sha256Hex } from '../../../../formats/digest.ts';
 import { CONFIG_BASE64 } from '../../../../protocol/configuration/document.ts';
 import { type StateFile, stateFile } from '../state-file.ts';
 
@@ -8,7 +9,7 @@ const configRecordSchema = z.strictObject({
   /** The last configuration under which the orchestrator still reached this node; null: none. */
   good: z.nullable(
     z.strictObject({
-      digest: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+      digest: sha256Hex,
       document: z.string().check(z.maxLength(CONFIG_BASE64)),
     }),
   ),

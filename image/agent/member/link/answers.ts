@@ -3,6 +3,7 @@ import { Turns } from '../../../../base/turns.ts';
 import { untilAborted } from '../../../../base/wait.ts';
 import { LINK_VERSION } from '../../../../protocol/link/messages.ts';
 import { type Assembled, type MemberParts, runningOf } from '../assemble.ts';
+import { Execs } from '../execs.ts';
 import type { Known } from '../known.ts';
 import type { OrderBook } from '../order-book.ts';
 import { seldom } from '../seldom.ts';
@@ -13,7 +14,7 @@ import type { LinkHandlers } from './handlers.ts';
 const USAGE_LIFE = 1_000;
 
 export function answers(
-  parts: Pick<MemberParts, 'running' | 'usage' | 'logs' | 'uptime' | 'now'>,
+  parts: Pick<MemberParts, 'running' | 'usage' | 'logs' | 'execs' | 'uptime' | 'now'>,
   known: Known,
   book: OrderBook,
   { release, config, services, flows }: Pick<Assembled, 'release' | 'config' | 'services' | 'flows'>,
@@ -58,6 +59,7 @@ export function answers(
         }),
         signal,
       ),
+    ...new Execs(parts.execs).handlers,
     config: (args) => config.config(args),
     mirrors: ({ files }) => {
       known.mirrors = new Map(files.map(({ sha256, at }) => [sha256, at]));

@@ -4,7 +4,7 @@ import { flat } from '../../../../base/line.ts';
 import { messageText, severityOf } from '../../../../formats/journal.ts';
 import { LOG_LIMITS, type LogLine } from '../../../../protocol/link/logs.ts';
 
-/** @returns null for what is no entry */
+/** @returns null: it is not an entry */
 export function logLineOf(text: string): LogLine | null {
   const entry = jsonIn(text);
   if (typeof entry !== 'object' || entry === null) return null;

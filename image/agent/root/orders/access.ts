@@ -2,7 +2,7 @@
  * Whom sshd lets look at a node in rescue: whoever has a certificate of the authority that the order in force names, for this incident of this node.
  * Only root writes the file, and only from an order that it has verified.
  */
-import { rm } from 'node:fs/promises';
+import { chmod, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../../../base/files.ts';
 import { publicBlob } from '../../../../keys/ssh-key.ts';
@@ -14,8 +14,11 @@ export const accessFile = (run: string): string => join(run, 'rescue-keys');
 
 export async function admitLookers(run: string, order: Pick<Order, 'node' | 'rescue'>): Promise<void> {
   const line = accessLine(order);
-  if (line === null) await rm(accessFile(run), { force: true });
-  else await writeFileAtomic(accessFile(run), line, 0o644);
+  const file = accessFile(run);
+  if (line === null) return rm(file, { force: true });
+  await writeFileAtomic(file, line);
+  // Sshd reads it as the account; the umask of root's units would have it for root alone.
+  await chmod(file, 0o644);
 }
 
 /** A line of AUTHORIZED_KEYS (sshd(8)); null: nobody is let in. */

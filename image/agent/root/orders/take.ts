@@ -10,7 +10,12 @@ import { writeFileAtomic } from '../../../../base/files.ts';
 import { compareVersions, newerVersion } from '../../../../formats/version.ts';
 import type { Remembered, Taken } from '../../../../protocol/agent/machine.ts';
 import type { Order } from '../../../../protocol/order.ts';
-import { readOrderKeys, type VerifiedOrder, verifyOrder } from '../../../../protocol/order-envelope.ts';
+import {
+  type OrderPublicKeys,
+  readOrderKeys,
+  type VerifiedOrder,
+  verifyOrder,
+} from '../../../../protocol/order-envelope.ts';
 import { admitLookers } from './access.ts';
 import { NOTHING, type OrderMemory } from './memory.ts';
 import type { OrderNv } from './nv.ts';
@@ -139,9 +144,21 @@ async function keptEnvelope(run: string): Promise<{ payload: string } | null> {
 
 async function verified(
   envelope: unknown,
-  { fleet, run, now }: Omit<TakePlaces, 'nv'>,
+  { now, ...places }: Omit<TakePlaces, 'nv'>,
   last: { epoch: number; digest: string } | null,
 ): Promise<VerifiedOrder> {
+  const { keys, nodeId } = await heldAgainst(places);
+  return verifyOrder(envelope, keys, { nodeId, now: now(), last });
+}
+
+/**
+ * Whose signatures this machine obeys, and as which node.
+ * @throws BootwaveError `ORDER_NODE_UNKNOWN`, `ORDER_KEY_FILE`
+ */
+export async function heldAgainst({
+  fleet,
+  run,
+}: Pick<TakePlaces, 'fleet' | 'run'>): Promise<{ keys: OrderPublicKeys; nodeId: string }> {
   const keys = readOrderKeys(await readFile(join(fleet, 'order.pub'), 'utf8'));
   const nodeId = await readFile(files(run).node, 'utf8').catch(() => '');
   if (nodeId === '')
@@ -151,5 +168,5 @@ async function verified(
       unchanged: 'nothing was done',
       next: 'deliver the order again when the node has enrolled',
     });
-  return verifyOrder(envelope, keys, { nodeId, now: now(), last });
+  return { keys, nodeId };
 }

@@ -18,8 +18,8 @@ const START_LIMIT = { seconds: 60, starts: 5 } as const;
 const RESTART = 2;
 /** Messages in half a minute, beyond which the journal drops an instance's. */
 const LOG_LIMIT = { seconds: 30, messages: 1000 } as const;
-/** What a health check may take: it runs beside its instance, not within its limits. */
-const CHECK = { memory: 64 * 2 ** 20, tasks: 32 } as const;
+/** What a health check, or a command of the owner, may take: it runs beside its instance, not within its limits. */
+const BESIDE = { memory: 64 * 2 ** 20, tasks: 32 } as const;
 
 /** Bundle's digest -> names of its device and of its unit. */
 const deviceName = (sha256: string): string => `bootwave-${sha256.slice(0, 32)}`;
@@ -30,7 +30,7 @@ export const checkUnit = (id: string): string => `bootwave-check-${id}.service`;
 
 /** Units whose failure is a service's, not the node's. */
 export const isServiceUnit = (unit: string): boolean =>
-  /^bootwave-(?:bundle|net|service|check|reserve)-[\w.-]+\.service$/.test(unit);
+  /^bootwave-(?:bundle|net|service|check|exec|reserve)-[\w.-]+\.service$/.test(unit);
 
 export type BundleFacts = { sha256: string; rootHash: string; dataBytes: number };
 
@@ -155,26 +155,55 @@ export function checkText(
   slice: string | null = null,
 ): string | null {
   if (health === null || health.check.kind !== 'exec') return null;
+  return besideText(
+    {
+      description: `Health of service ${id}`,
+      // What has failed says so to whoever started it, and is forgotten.
+      unit: ['CollectMode=inactive-or-failed', 'StartLimitIntervalSec=0'],
+      process: `${folder}/check.json`,
+      seconds: health.timeout,
+      streams: ['null', 'null', 'null'],
+    },
+    id,
+    limits,
+    slice,
+  );
+}
+
+type Beside = {
+  description: string;
+  /** Lines of the section `[Unit]`. */
+  unit: readonly string[];
+  /** A file. */
+  process: string;
+  /** After these it is killed. */
+  seconds: number;
+  /** Standard input, output and error. */
+  streams: readonly string[];
+};
+
+/** One more process inside an instance, once. @param slice whose the instance is; null: the fleet's own */
+export function besideText(
+  { description, unit, process, seconds, streams: [input, output, error] }: Beside,
+  id: string,
+  limits: { memory: number; cpu: number },
+  slice: string | null,
+): string {
   return text({
-    // What has failed says so to whoever started it, and is forgotten.
-    Unit: [
-      `Description=Health of service ${id}`,
-      'CollectMode=inactive-or-failed',
-      'StartLimitIntervalSec=0',
-    ],
+    Unit: [`Description=${description}`, ...unit],
     Service: [
       'Type=oneshot',
-      `ExecStart=${CRUN} exec --process ${folder}/check.json ${id}`,
-      `TimeoutStartSec=${health.timeout}`,
+      `ExecStart=${CRUN} exec --process ${process} ${id}`,
+      `TimeoutStartSec=${seconds}`,
       'KillSignal=SIGKILL',
       `Slice=${unitSlice(slice)}`,
-      `MemoryMax=${Math.min(limits.memory, CHECK.memory)}`,
+      `MemoryMax=${Math.min(limits.memory, BESIDE.memory)}`,
       'MemorySwapMax=0',
       `CPUQuota=${limits.cpu}%`,
-      `TasksMax=${CHECK.tasks}`,
-      'StandardInput=null',
-      'StandardOutput=null',
-      'StandardError=null',
+      `TasksMax=${BESIDE.tasks}`,
+      `StandardInput=${input}`,
+      `StandardOutput=${output}`,
+      `StandardError=${error}`,
     ],
   });
 }

@@ -16,16 +16,12 @@ import type { AskServices } from '../../../../protocol/agent/services.ts';
 import { encodeFrame, FrameDecoder } from '../../../../protocol/link/frame.ts';
 import { LINK_LIMITS } from '../../../../protocol/link/messages.ts';
 import { orderKeyId } from '../../../../protocol/order-envelope.ts';
+import { until } from '../../../support/until.ts';
 
 const { publicKey } = generateKeyPairSync('ed25519');
 const never = () => new Promise<never>(() => {});
 /** Milliseconds; what is waited for comes at once or never, so only a fault makes a test take this long. */
 const PATIENCE = 60_000;
-
-async function until(holds: () => boolean): Promise<void> {
-  for (const end = performance.now() + PATIENCE; !holds(); await sleep(5))
-    if (performance.now() > end) throw new Error('it did not come to pass');
-}
 
 /** A member whose new image is on trial. */
 async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}, waits: Partial<Waits> = {}) {
@@ -76,6 +72,7 @@ async function setUp(t: ExecutionContext, more: Partial<MemberParts> = {}, waits
       usage: { proc: '/proc', sys: '/sys', state: folder },
       flows: () => Promise.resolve('{"nftables": []}'),
       logs: async () => ({ lines: [], more: false }),
+      execs: '/nowhere',
       releaseRoot: Buffer.alloc(0),
       machine: { architecture: 'x64', firmware: 'uefi', product: '' },
       memory: folder,

@@ -71,10 +71,7 @@ async function discarded(target: Target): Promise<string> {
   );
 }
 
-async function overwrite(
-  target: Target,
-  { from, length }: Pick<Region, 'from' | 'length'>,
-): Promise<void> {
+async function overwrite(target: Target, { from, length }: Pick<Region, 'from' | 'length'>): Promise<void> {
   const zeros = Buffer.alloc(PIECE);
   const end = Math.min(from + length, target.size);
   for (let at = from; at < end; at += PIECE) {

@@ -55,6 +55,9 @@ const ARGS: Record<(typeof OP_NAMES)[number], object> = {
   usage: {},
   flows: { kept: null },
   logs: { name: 'fleet/web', age: null, lines: 10 },
+  exec: { grant: {}, slice: 'probe' },
+  'exec-read': { session: 'a'.repeat(32) },
+  'exec-write': { session: 'a'.repeat(32), bytes: '' },
   order: { envelope: {} },
   stage: { epoch: 3 },
   activate: { epoch: 3, bootId: BOOT },
@@ -81,7 +84,7 @@ test('every operation of the table reaches its handler with its arguments', asyn
 
 test('what is not in the table is refused, names of the prototype included', async (t) => {
   const { ask } = bench();
-  for (const op of ['exec', 'fence', 'toString', '__proto__', 'constructor', ''])
+  for (const op of ['shell', 'fence', 'toString', '__proto__', 'constructor', ''])
     t.is(codeOf(await ask(op, {})), 'LINK_OP_UNKNOWN', op);
 });
 

@@ -63,6 +63,9 @@ export function handlersOf(node: string, own: Partial<LinkHandlers> = {}): LinkH
     usage: () => usageOf(),
     flows: () => flowsOf(),
     logs: () => ({ lines: [], more: false }),
+    exec: () => ({ session: 'a'.repeat(32) }),
+    'exec-read': () => ({ bytes: '', ended: true }),
+    'exec-write': () => ({}),
     ...own,
   };
 }

@@ -1,4 +1,5 @@
 /** The agent's loop against a root that says what it was told to, and a real server of bundles. */
+
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -20,14 +21,10 @@ import type { AskServices, InstanceView, ServicesRequest } from '../../../../../
 import { PATHS } from '../../../../../protocol/enrolment/messages.ts';
 import { OPS } from '../../../../../protocol/link/messages.ts';
 import type { Order } from '../../../../../protocol/order.ts';
+import { until } from '../../../../support/until.ts';
 import { mirrorServer } from '../mirror-server.ts';
 
 const PATIENCE = 60_000;
-async function until(holds: () => boolean): Promise<void> {
-  for (const end = performance.now() + PATIENCE; !holds(); await sleep(5))
-    if (performance.now() > end) throw new Error('it did not come to pass');
-}
-
 const CONTENT = Buffer.from('a bundle');
 const service = {
   name: 'fleet/a',

@@ -13,40 +13,16 @@ import {
   downloadOf,
 } from '../../../../../image/agent/root/disk/operations.ts';
 import type { Order } from '../../../../../protocol/order.ts';
+import { GUEST, imageOf } from './guest.ts';
 import { say } from './machine.ts';
 
 let order: Order;
 const places: DiskPlaces = {
+  ...GUEST,
   readDisks: () => readDisks({ isDisk: ({ name }) => name.startsWith('ubd') }),
-  downloads: '/run/downloads',
-  mount: '/run/esp',
-  loader: '/run/loader.efi',
-  efivars: '/run/efivars',
-  share: {
-    store: '/x',
-    states: '/x',
-    shared: '/x',
-    downloads: '/x',
-    space: async () => ({ total: 0, free: 0 }),
-  },
-  osRelease: '/run/os-release',
-  blessed: '/run/blessed',
-  loaderRenewed: '/run/loader-renewed',
   order: async () => order,
-  diskless: '/run/diskless',
-  noteEsp: async () => {},
-  mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
-  renewSeal: async () => {},
-  lists: () => {
-    throw new Error('this guest has no Secure Boot');
-  },
 };
-const content = Buffer.alloc(3_000_000, 'bootwave');
-const image = {
-  version: '1.0',
-  sha256: createHash('sha256').update(content).digest('hex'),
-  size: content.length,
-};
+const { content, image } = imageOf(3_000_000);
 await mkdir(places.downloads);
 await mkdir(places.efivars);
 await writeFile(places.osRelease, 'IMAGE_VERSION="1.0"\n');

@@ -1,5 +1,4 @@
 /** Runs inside the machine: odd disks of every kind beside a good one, and what is made of them. See odd-disks.rack.ts. */
-import { createHash } from 'node:crypto';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { BootwaveError } from '../../../../../base/error.ts';
 import { mustRun } from '../../../../../base/run.ts';
@@ -15,43 +14,19 @@ import {
   type DiskPlaces,
   downloadOf,
 } from '../../../../../image/agent/root/disk/operations.ts';
+import { GUEST, imageOf } from './guest.ts';
 import { say } from './machine.ts';
 
 const [scsiDebug = ''] = process.argv.slice(2);
-const content = Buffer.alloc(100_000, 'bootwave');
-const image = {
-  version: '1.0',
-  sha256: createHash('sha256').update(content).digest('hex'),
-  size: content.length,
-};
+const { content, image } = imageOf(100_000);
 const see = (names: RegExp) => () => readDisks({ isDisk: ({ name }) => names.test(name) });
 const places: DiskPlaces = {
+  ...GUEST,
   readDisks: see(/^ubd/),
-  downloads: '/run/downloads',
-  mount: '/run/esp',
-  loader: '/run/loader.efi',
-  efivars: '/run/efivars',
-  share: {
-    store: '/x',
-    states: '/x',
-    shared: '/x',
-    downloads: '/x',
-    space: async () => ({ total: 0, free: 0 }),
-  },
-  osRelease: '/run/os-release',
-  blessed: '/run/blessed',
-  loaderRenewed: '/run/loader-renewed',
   order: async () => ({
     ...{ format: 1, node: 'tpm-1', epoch: 1, issuedAt: 1, expires: 2, mode: 'installed', image },
     ...{ services: [], config: null, wipe: true, forgiven: [] },
   }),
-  diskless: '/run/diskless',
-  noteEsp: async () => {},
-  mountState: async () => ({ sealed: false, why: 'this guest mounts nothing' }),
-  renewSeal: async () => {},
-  lists: () => {
-    throw new Error('this guest has no Secure Boot');
-  },
 };
 
 const told = (disks: readonly DiskFacts[]) =>

@@ -10,7 +10,7 @@ import { processOf } from '../../../../../image/agent/root/services/oci.ts';
 import { type Place, placeOf } from '../../../../../image/agent/root/services/place.ts';
 import type { Held } from '../../../../../image/agent/root/services/secrets.ts';
 import { netUnit } from '../../../../../image/agent/root/services/units.ts';
-import { instanceUnit } from '../../../../../protocol/agent/units.ts';
+import { instanceId, instanceUnit } from '../../../../../protocol/agent/units.ts';
 import type { Manifest } from '../../../../../protocol/service/manifest.ts';
 import { manifestOf } from './any-manifest.ts';
 import { type Bundle, scratch } from './bundles.ts';
@@ -87,6 +87,8 @@ export async function box(t: ExecutionContext) {
   };
   return {
     folder,
+    places,
+    within,
     /** Its files, seen from outside. */
     root: `/proc/${holder.pid}/root`,
     exec,
@@ -118,12 +120,12 @@ export async function box(t: ExecutionContext) {
       secrets: Held | null = null,
     ): Promise<Instance> {
       const place = placeOf(slot);
-      const data = join(folder, 'states', name.replace('/', '.'), 'data');
+      const data = join(folder, 'states', instanceId(name), 'data');
       await mkdir(data, { recursive: true });
       const { uid, gid } = manifest.user;
       await mustRun('chown', ['-R', `${place.firstId + uid}:${place.firstId + gid}`, data]);
       await chmod(data, 0o700);
-      const id = name.replace('/', '.');
+      const id = instanceId(name);
       await writeInstance(
         {
           ...{

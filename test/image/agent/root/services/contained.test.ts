@@ -2,23 +2,18 @@
  * Real instances under crun on this machine, without limits and verity, which need a node's kernel
  * (test/rack/service.test.ts): what a service that went bad can reach.
  */
+
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun } from '../../../../../base/run.ts';
 import { MOST_CONNECTIONS } from '../../../../../image/agent/root/services/net.ts';
+import { until } from '../../../../support/until.ts';
 import { manifestOf } from './any-manifest.ts';
 import { box } from './box.ts';
 import { makeBundle, scratch } from './bundles.ts';
 
-const PATIENCE = 60_000;
 const SH = '/bin/sh';
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + PATIENCE; !(await holds()); await sleep(50))
-    if (performance.now() > end) throw new Error('it did not come to pass');
-}
 const read = (path: string) => readFile(path, 'utf8').catch(() => '');
 
 test.serial('nothing of what a hostile service tries is done', async (t) => {

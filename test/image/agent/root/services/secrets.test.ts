@@ -1,7 +1,7 @@
 /** What root does with the secrets that it has: who starts with which, who waits, and what is left of them. */
+
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun } from '../../../../../base/run.ts';
 import { placeOf } from '../../../../../image/agent/root/services/place.ts';
@@ -14,6 +14,7 @@ import {
   secretsFolder,
 } from '../../../../../image/agent/root/services/secrets.ts';
 import { instanceUnit } from '../../../../../protocol/agent/units.ts';
+import { until } from '../../../../support/until.ts';
 import { manifestOf } from './any-manifest.ts';
 import { box } from './box.ts';
 import { makeBundle, released, scratch, targetOf } from './bundles.ts';
@@ -141,10 +142,6 @@ test.serial('an instance reads its own secrets, cannot change them, and no other
   const node = await box(t);
   const secrets = join(node.folder, 'secrets');
   const read = (path: string) => readFile(path, 'utf8').catch(() => '');
-  const until = async (holds: () => Promise<boolean>) => {
-    for (const end = performance.now() + 60_000; !(await holds()); await sleep(50))
-      if (performance.now() > end) throw new Error('it did not come to pass');
-  };
   const tries =
     'cat /run/secrets/db-password; echo; echo x > /run/secrets/new; rm -f /run/secrets/db-password; chmod 777 /run/secrets; ' +
     'ls -ld /run/secrets; env; cat /proc/self/mounts; echo end; sleep 1000';

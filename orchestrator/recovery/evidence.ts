@@ -1,0 +1,146 @@
+/**
+ * What is kept of an incident for later: one tar file for each time that somebody collects, on this server's disk, with its SHA-256 in the incident,
+ * which is a decision. Bounded in bytes and time; what cannot be had is named in it, and keeps nothing else from being had.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import tar from 'tar-stream';
+import { BootwaveError, refusal, whyText } from '../../base/error.ts';
+import { writeFileAtomic } from '../../base/files.ts';
+import { LOOKS, type RescueRequest } from '../../protocol/agent/rescue.ts';
+import type { By } from '../fleet/acting.ts';
+import type { Incident } from '../fleet/decisions/incidents.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { NodeRecord } from '../fleet/record.ts';
+import { decideIncident } from './incidents.ts';
+
+export const EVIDENCE = {
+  /** Of one node's incident; each has at most a few MiB. */
+  files: 16,
+  /** Entries of the node's history. */
+  history: 5000,
+} as const;
+
+type Part = { name: string; bytes: Buffer };
+export type Collected = NonNullable<Incident['collected']>[number];
+
+/** What a node in rescue is asked. @returns what it shows */
+export type Show = (request: RescueRequest) => Promise<{ bytes: Buffer; more: boolean }>;
+
+/**
+ * @param show null: the node is not asked
+ * @param disks of which the node hashes every byte
+ * @throws BootwaveError `EVIDENCE_FULL`, and what `decideIncident` throws
+ */
+export async function collect(
+  { fleet, folder }: { fleet: Fleet; folder: string },
+  { record, incident }: { record: NodeRecord; incident: Incident },
+  { show, disks }: { show: Show | null; disks: readonly string[] },
+  by: By,
+): Promise<Collected> {
+  checkRoom(incident);
+  const shown = show === null ? { parts: [], missing: [] } : await shownBy(show, disks);
+  const history = await fleet.audit.read({ node: record.id, last: EVIDENCE.history });
+  const parts = [
+    { name: 'incident.json', bytes: json(incident) },
+    // With what its TPM has quoted last, and the verdict.
+    { name: 'record.json', bytes: json(record) },
+    { name: 'history.jsonl', bytes: Buffer.from(history.map((one) => `${JSON.stringify(one)}\n`).join('')) },
+    ...shown.parts,
+  ];
+  const bytes = await packed(parts, by.at);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const time = new Date(by.at).toISOString().replaceAll(/[:.]/g, '-');
+  // With its hash: none is ever written over by another one.
+  const name = `${record.id}-${incident.number}-${time}-${sha256.slice(0, 12)}.tar`;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(join(folder, name), bytes, 0o600);
+  const one = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  await decideIncident(
+    fleet,
+    record.id,
+    (now) => {
+      // It may have ended meanwhile, or be the next one already.
+      if (now?.number !== incident.number) throw over(incident);
+      checkRoom(now);
+      return { ...now, collected: [...(now.collected ?? []), one] };
+    },
+    by,
+  );
+  return one;
+}
+
+/** @throws BootwaveError `EVIDENCE_NONE`, `EVIDENCE_GONE`, `EVIDENCE_CHANGED` */
+export async function kept(
+  folder: string,
+  { name, collected = [] }: Incident,
+  file?: string,
+): Promise<Buffer> {
+  const one = file === undefined ? collected.at(-1) : collected.find((some) => some.file === file);
+  if (one === undefined)
+    throw refusal(
+      'EVIDENCE_NONE',
+      `nothing${file === undefined ? '' : ` of that name`} was collected of the last incident of ${name}`,
+      `bootwave incident collect ${name} --reason WHY`,
+    );
+  const bytes = await readFile(join(folder, one.file)).catch((cause: unknown) => {
+    throw new BootwaveError({
+      code: 'EVIDENCE_GONE',
+      what: `${one.file} is not on this server: ${whyText(cause)}`,
+      unchanged: 'nothing was shown',
+      next: 'it is on the server that collected it, or in a backup of that',
+      cause,
+    });
+  });
+  if (createHash('sha256').update(bytes).digest('hex') === one.sha256) return bytes;
+  throw new BootwaveError({
+    code: 'EVIDENCE_CHANGED',
+    what: `${one.file} is not what was collected: its SHA-256 is not the one that was decided`,
+    unchanged: 'nothing was shown',
+    next: 'find out who wrote to the disk of this server; a backup may have the file',
+  });
+}
+
+/** All that a node in rescue shows, one after the other. */
+async function shownBy(show: Show, disks: readonly string[]): Promise<{ parts: Part[]; missing: string[] }> {
+  const asked: [string, RescueRequest][] = [
+    ...LOOKS.map((look): [string, RescueRequest] => [look, { operation: 'look', look }]),
+    ...disks.map((disk, i): [string, RescueRequest] => [`hash-${i + 1}`, { operation: 'hash-disk', disk }]),
+  ];
+  const parts: Part[] = [];
+  const missing: string[] = [];
+  for (const [name, request] of asked) {
+    try {
+      const { bytes, more } = await show(request);
+      parts.push({ name: `node/${name}`, bytes });
+      if (more) missing.push(`${name}: its beginning, it is too long`);
+    } catch (error) {
+      missing.push(`${name}: ${whyText(error)}`.slice(0, 300));
+    }
+  }
+  return { parts, missing };
+}
+
+function packed(parts: readonly Part[], at: number): Promise<Buffer> {
+  const pack = tar.pack();
+  for (const { name, bytes } of parts)
+    pack.entry({ name, mode: 0o600, mtime: new Date(at), size: bytes.length }, bytes);
+  pack.finalize();
+  return buffer(pack);
+}
+
+const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+
+function checkRoom({ name, collected = [] }: Incident): void {
+  if (collected.length < EVIDENCE.files) return;
+  throw refusal(
+    'EVIDENCE_FULL',
+    `evidence of this incident of ${name} was collected ${EVIDENCE.files} times`,
+    `bootwave incident evidence ${name} shows it`,
+  );
+}
+
+const over = ({ name, number }: Incident): BootwaveError =>
+  refusal('INCIDENT_OVER', `incident ${number} of ${name} is not its last one any more`, 'collect again');

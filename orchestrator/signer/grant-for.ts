@@ -1,0 +1,31 @@
+import type { Redis } from 'ioredis';
+import { BootwaveError } from '../../base/error.ts';
+import type { Envelope } from '../../protocol/envelope.ts';
+import { decisionsOf } from '../fleet/decisions/decisions.ts';
+import type { Signed } from '../operators/request.ts';
+import { shownIn } from '../orders/sign.ts';
+
+/** The orchestrator's view of the signer, where somebody runs a command in an instance. */
+export type GrantSigner = {
+  /**
+   * A grant (protocol/grant.ts) for what a person has signed just now, if this machine's own disk permits it.
+   * @param shown an envelope that another server's signer may have made for the node, JSON; believed if it bears the fleet's key
+   * @throws BootwaveError `SIGNER_GRANT_*`, `OPERATOR_*`
+   */
+  grant(signed: Signed, shown?: string): Promise<Envelope>;
+};
+
+/** @param node that it is about @throws BootwaveError as `GrantSigner.grant` */
+export async function grantFor(
+  redis: Redis,
+  signer: GrantSigner,
+  signed: Signed,
+  node: string,
+): Promise<Envelope> {
+  return signer.grant(signed, await shownIn(redis, node)).catch(async (error: unknown) => {
+    if (!(error instanceof BootwaveError) || !error.code.startsWith('SIGNER_GRANT_')) throw error;
+    // Another server may have decided it a moment ago, or have signed the order.
+    await decisionsOf(redis)?.look();
+    return signer.grant(signed, await shownIn(redis, node));
+  });
+}
