@@ -29,12 +29,12 @@ test('the core team makes a slice; its owner sees, extends and ends it with a ce
     [{ name: 'probe', has: 2 }],
   );
   t.deepEqual((await owner.say<ShownSlice>('slice show', { name: 'probe' })).owners, ['eve']);
-  const told = { hour: Math.floor(Date.now() / 3600_000), what: '300 destinations in an hour' };
-  const habit = { days: [], over: told.hour, told };
+  const unusual = { hour: Math.floor(Date.now() / 3600_000), what: '300 destinations in an hour' };
+  const habit = { days: [], over: unusual.hour, told: unusual };
   const [on] = made.nodes;
   await new HabitFiles(paths.flows).write(on!.id, { 'web/shop@probe': habit, 'web/shop@other': habit });
   t.deepEqual((await owner.say<ShownSlice>('slice show', { name: 'probe' })).unusual, [
-    { node: on!.name, service: 'web/shop@probe', what: told.what, at: told.hour * 3600_000 },
+    { node: on!.name, service: 'web/shop@probe', what: unusual.what, at: unusual.hour * 3600_000 },
   ]);
   const until = Date.now() + 60 * DAY;
   t.like(await owner.say<Slice>('slice extend', { name: 'probe', expires: until }), {
