@@ -80,6 +80,15 @@ test('what goes on is told a day later at the soonest, and by then it is usual; 
   t.is(after.hear(line(101, { to: 300 })).unusual.length, 1);
 });
 
+test('a node that makes names up fills neither memory nor disk', (t) => {
+  const habits = new Habits();
+  for (let hour = 0; hour < 8; hour++) {
+    const instances = Array.from({ length: 40 }, (_, i): [string, string] => [`a/b${i}-${hour >> 1}`, '1']);
+    habits.hear({ ...line(hour), instances });
+  }
+  t.is(Object.keys(habits.kept).length, 64);
+});
+
 test('whatever a node tells, in any order, what is kept is small, can be read again, and little is told', (t) => {
   const kept = fc.tuple(
     ...[
