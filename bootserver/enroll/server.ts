@@ -165,7 +165,7 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     return defined({
       ...{ interval, images, attest, renew: tainted ? renew : undefined },
       secrets: changed === 0 ? undefined : changed,
-      hardware: true,
+      ...{ hardware: true, smart: true },
     });
   });
   const forSecrets = new SecretsDialogue({ directory, secureBootKeys, now, secrets, shown: () => shown });

@@ -54,6 +54,9 @@ export function shownText(shown: ShownSlice): string {
     `services  ${services.map(plain).join(', ') || 'none'}`,
     ...shown.rollouts.map(({ id, state }) => `rollout   ${id}: ${state ?? 'nobody knows how it ended'}`),
     ...(shown.waits === null ? [] : [`warning: ${harmless(shown.waits)}`]),
+    ...shown.unusual.map(({ node, service, what, at }) =>
+      harmless(`warning: ${shownName(service)} on ${node}, ${minuteOf(at)} UTC: ${what}`),
+    ),
     `decided   by ${harmless(by)}, ${minuteOf(at)} UTC${reason === '' ? '' : `: ${harmless(reason)}`}`,
     table(
       ['NODE', 'SITE', 'STATE', 'IS TO RUN'],

@@ -65,6 +65,8 @@ export type Facts = {
   isWhole: boolean;
   /** Why its hardware takes no new work (fleet/hardware/profile.ts): it was mended with less than it had; null: it does. */
   shortfall: string | null;
+  /** A disk of it foretells that it fails. */
+  failing: boolean;
   /** Why a person keeps it out; null: nobody does. */
   banned: string | null;
   recovery: Policy['recovery'];
@@ -109,6 +111,9 @@ export function turn(incident: Incident, facts: Facts): Turn {
 
 function broken(incident: Incident, facts: Facts): Turn {
   const { now, wellSince, isWhole, onDisk, busy, stopped } = facts;
+  // No restart mends a disk, and a node is well until its disk has failed: a person changes it when the time is right.
+  if (incident.signal === 'smart' && (facts.failing || incident.step !== 'person'))
+    return incident.step === 'person' ? STAY : to(incident, 'person', 'a disk foretells that it fails');
   // What it was before says nothing: a node may be well, and still show no quote.
   const isWell = wellSince !== null && wellSince >= incident.openedAt;
   const isBaked = isWell && isWhole && now - wellSince >= LIMITS.bake;

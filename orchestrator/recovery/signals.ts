@@ -76,6 +76,12 @@ export const SIGNALS = {
     severity: 'serious',
     after: { times: 3, within: 60 },
   },
+  smart: {
+    what: 'a disk of it foretells that it fails',
+    road: 'broken',
+    severity: 'minor',
+    after: { minutes: 90 },
+  },
   clock: {
     what: 'its clock is off by more than two minutes',
     road: 'broken',

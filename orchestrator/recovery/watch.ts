@@ -81,6 +81,11 @@ export class Watch {
     return this.#sights.heardAt(node);
   }
 
+  /** See `Sights`. */
+  isFailing(node: string): boolean {
+    return this.#sights.isFailing(node);
+  }
+
   wellSince(node: string): number | null {
     return this.#sights.wellSince(node);
   }

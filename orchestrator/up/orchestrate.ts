@@ -9,7 +9,9 @@ import { archiveAudit, knownOf } from '../fleet/audit/archive.ts';
 import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { HabitFiles } from '../flows/habit-files.ts';
 import { startFlowKeeper } from '../flows/keep.ts';
+import { HabitKeeper } from '../flows/keep-habits.ts';
 import { FlowStore } from '../flows/store.ts';
 import { startInstalls } from '../install/start.ts';
 import { Adviser, advised } from '../mirrors/advise.ts';
@@ -125,7 +127,8 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const plans = startPlans({ fleet, log, signal });
   const drills = startDrills({ fleet, paths, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
-  const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
+  const habits = new HabitKeeper({ fleet, files: new HabitFiles(paths.flows), log });
+  const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), habits, log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({

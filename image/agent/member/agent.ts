@@ -34,8 +34,8 @@ export type Edges = {
   /** Wipes what the order in force names. */
   wipe(): Promise<WipeResults['disk-wipe']>;
   discover(thorough: boolean): Promise<readonly string[]>;
-  /** @param hardware this boot server asks how the hardware is */
-  heartbeat(hardware: boolean): Promise<Heartbeat>;
+  /** @param asked what this boot server asks beside */
+  heartbeat(asked: Asked): Promise<Heartbeat>;
   /** The boot server at `url` accepted a heartbeat, and said this (`heartbeatReply`). */
   heard?(said: Pick<z.output<typeof heartbeatReply>, 'images' | 'secrets'>, url: string): Promise<void>;
   /** The machine has its certificate; `id` is its record's. */
@@ -53,6 +53,10 @@ export type Edges = {
   sleep?(milliseconds: number, signal: AbortSignal): Promise<void>;
 };
 
+/** How the hardware is, and of that what disks foretell of themselves. */
+type Asked = { hardware: boolean; smart: boolean };
+const NOTHING: Asked = { hardware: false, smart: false };
+
 /** Milliseconds until another try to start sshd after one that failed. */
 const SSH_AGAIN = 30_000;
 
@@ -63,8 +67,8 @@ type Connection = { url: string; plain: BootServer; mutual: BootServer | null };
 export class Agent {
   readonly #edges: Edges;
   #state: State = INITIAL;
-  /** URL of the boot server that asks how the hardware is. */
-  #asksHardware = '';
+  /** What the boot server at `url` asks beside. */
+  #asks: Asked & { url: string } = { ...NOTHING, url: '' };
   #enrolment: NodeEnrolment | null = null;
   #server: Connection | null = null;
   /** What this boot has wiped, by what the order that it obeyed says of that. */
@@ -147,12 +151,15 @@ export class Agent {
       case 'poll':
         return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
       case 'heartbeat': {
-        const { interval, images, secrets, renew, attest, hardware } = await this.#mutual(activity.url).post(
+        const { url, ...asks } = this.#asks;
+        const said = await this.#mutual(activity.url).post(
           PATHS.heartbeat,
-          await edges.heartbeat(this.#asksHardware === activity.url),
+          await edges.heartbeat(url === activity.url ? asks : NOTHING),
           heartbeatReply,
         );
-        this.#asksHardware = hardware === true ? activity.url : '';
+        const { interval, images, secrets, renew, attest } = said;
+        const hardware = said.hardware === true;
+        this.#asks = { url: activity.url, hardware, smart: hardware && said.smart === true };
         await edges.heard?.(defined({ images, secrets }), activity.url);
         return { type: 'heard', interval, renew, attest: attest ?? null };
       }

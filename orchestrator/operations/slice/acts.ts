@@ -2,6 +2,8 @@ import { defined } from '../../../base/defined.ts';
 import { refusal } from '../../../base/error.ts';
 import { sliceNameSchema } from '../../../protocol/service/name.ts';
 import { isAlive, type Slice } from '../../fleet/decisions/slices.ts';
+import { HabitFiles } from '../../flows/habit-files.ts';
+import { type ToldUnusual, toldOf } from '../../flows/habits.ts';
 import { knownOperators } from '../../operators/known.ts';
 import type { PlanNode } from '../../rollout/node.ts';
 import { planNodes } from '../../rollout/run/facts.ts';
@@ -51,6 +53,8 @@ export type ShownSlice = Omit<Slice, 'nodes' | 'person'> & {
   owners: string[];
   /** All that it has, or that still are to run something of it; `runs`: that, by their last orders. */
   nodes: { id: string; name: string; site: string; state: PlanNode['state']; has: boolean; runs: string[] }[];
+  /** What of it this server has heard to send many times more than before, in the last days. */
+  unusual: (ToldUnusual & { node: string })[];
 };
 
 /**
@@ -174,7 +178,11 @@ export async function show({ name }: Named, { fleet, paths, by }: Acting): Promi
     fleet.redis.hget(SLICE_WAITS, name),
   ]);
   const phase = phaseOf(slice, by.at);
-  return { ...rest, phase, owners: [...new Set(owners)].sort(), rollouts, waits, nodes };
+  const files = new HabitFiles(paths.flows);
+  const unusual: ShownSlice['unusual'] = [];
+  for (const { id, name: node } of nodes)
+    unusual.push(...toldOf(await files.read(id), name, by.at).map((one) => ({ node, ...one })));
+  return { ...rest, phase, owners: [...new Set(owners)].sort(), rollouts, waits, nodes, unusual };
 }
 
 /** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_DATE` */

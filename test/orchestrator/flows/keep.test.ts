@@ -3,7 +3,9 @@
 import test from 'ava';
 import { refusal } from '../../../base/error.ts';
 import { dataPaths } from '../../../base/paths.ts';
+import { HabitFiles } from '../../../orchestrator/flows/habit-files.ts';
 import { startFlowKeeper } from '../../../orchestrator/flows/keep.ts';
+import { HabitKeeper } from '../../../orchestrator/flows/keep-habits.ts';
 import { FlowStore } from '../../../orchestrator/flows/store.ts';
 import { who } from '../../../orchestrator/operations/flows/acts.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
@@ -33,7 +35,16 @@ test('over the real wire: which service it was, how much, and nothing of the oth
     signal: stop.signal,
   });
   const store = new FlowStore(paths.flows);
-  const kept = startFlowKeeper({ fleet, pool, store, log: silent, signal: stop.signal, times: TIMES });
+  const habits = new HabitKeeper({ fleet, files: new HabitFiles(paths.flows), log: silent });
+  const kept = startFlowKeeper({
+    fleet,
+    pool,
+    store,
+    habits,
+    log: silent,
+    signal: stop.signal,
+    times: TIMES,
+  });
   const ask = (from: string, more = {}) =>
     who({ from, within: 60, ...more }, {
       fleet,
@@ -77,8 +88,17 @@ test('what is kept is said to the node, before the next is asked for; who repeat
   };
   const stop = new AbortController();
   const store = new FlowStore(paths.flows);
+  const habits = new HabitKeeper({ fleet, files: new HabitFiles(paths.flows), log: silent });
   const pool: RoundOptions['pool'] = { request: request as never, helloOf: () => null };
-  const kept = startFlowKeeper({ fleet, pool, store, log: silent, signal: stop.signal, times: TIMES });
+  const kept = startFlowKeeper({
+    fleet,
+    pool,
+    store,
+    habits,
+    log: silent,
+    signal: stop.signal,
+    times: TIMES,
+  });
   await until(() => (asked.get(fine)?.length ?? 0) >= 3 && (asked.get(same)?.length ?? 0) >= 4);
   stop.abort();
   await kept;

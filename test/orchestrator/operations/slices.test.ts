@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import test from 'ava';
 import type { Slice } from '../../../orchestrator/fleet/decisions/slices.ts';
 import { sliceKey } from '../../../orchestrator/fleet/decisions/slices.ts';
+import { HabitFiles } from '../../../orchestrator/flows/habit-files.ts';
 import type { ListedSlice, ShownSlice } from '../../../orchestrator/operations/slice/acts.ts';
 import { type Issued, OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import type { Explained } from '../../../orchestrator/slices/explain.ts';
@@ -12,7 +13,7 @@ import { elsewhere, MIB, SHARE, wish } from './elsewhere.ts';
 const DAY = 24 * 3600_000;
 
 test('the core team makes a slice; its owner sees, extends and ends it with a certificate alone, and nothing of others', async (t) => {
-  const { as, member, fleet } = await elsewhere(t);
+  const { as, member, fleet, paths } = await elsewhere(t);
   const ids = [await member(1, []), await member(2, [], 'par'), await member(3, [])];
   const core = await as({ name: 'ann' });
   const made = await core.say<ShownSlice>('slice create', wish('probe', 2, { perSite: 1 }));
@@ -28,6 +29,13 @@ test('the core team makes a slice; its owner sees, extends and ends it with a ce
     [{ name: 'probe', has: 2 }],
   );
   t.deepEqual((await owner.say<ShownSlice>('slice show', { name: 'probe' })).owners, ['eve']);
+  const unusual = { hour: Math.floor(Date.now() / 3600_000), what: '300 destinations in an hour' };
+  const habit = { days: [], over: unusual.hour, told: unusual };
+  const [on] = made.nodes;
+  await new HabitFiles(paths.flows).write(on!.id, { 'web/shop@probe': habit, 'web/shop@other': habit });
+  t.deepEqual((await owner.say<ShownSlice>('slice show', { name: 'probe' })).unusual, [
+    { node: on!.name, service: 'web/shop@probe', what: unusual.what, at: unusual.hour * 3600_000 },
+  ]);
   const until = Date.now() + 60 * DAY;
   t.like(await owner.say<Slice>('slice extend', { name: 'probe', expires: until }), {
     expires: until,

@@ -14,6 +14,7 @@ import {
   wipeTime,
 } from '../../../orchestrator/recovery/playbook.ts';
 import { signalled } from '../../../orchestrator/recovery/signalled.ts';
+import { ticketOf } from '../../../orchestrator/recovery/ticket.ts';
 
 const MINUTE = 60_000;
 const T0 = 1_800_000_000_000;
@@ -25,6 +26,7 @@ const FACTS: Facts = {
     wellSince: null,
     isWhole: true,
     shortfall: null,
+    failing: false,
     banned: null,
     recovery: 'wipe',
     rescue: 'person',
@@ -56,6 +58,18 @@ function play(incident: Incident, facts: (minute: number) => Partial<Facts>, min
   }
   return { done, incident: now };
 }
+
+test('no restart mends a disk that foretells its end: a person is asked, until it was changed', (t) => {
+  const smart = decided(undefined, signalled(undefined, NODE, cause('broken', 'smart'), T0)!, T0);
+  const well = { wellSince: T0 - 1, state: 'healthy' as const };
+  const asked = play(smart, () => ({ ...well, failing: true }), 60);
+  t.deepEqual(asked.done, []);
+  t.is(asked.incident.step, 'person');
+  t.regex(ticketOf(asked.incident, undefined, true)[0]!, /^change the disk of n1/);
+  t.is(turn(smart, { ...FACTS, ...well }).told?.step, 'person', 'also by a server that has not heard it yet');
+  t.is(play(asked.incident, () => well, 60).incident.step, 'person', 'it has not started again');
+  t.is(play(asked.incident, () => ({ ...well, wellSince: T0 + 61 * MINUTE }), 90).incident.step, 'ended');
+});
 
 test('broken: from the gentlest to the last, each with its time, then a person, or the road of the wipe', (t) => {
   const { done, incident } = play(begun('broken'), () => ({ recovery: 'person' }), 300);
@@ -245,6 +259,7 @@ const event = fc.oneof(
       hasTpm: fc.boolean(),
       isWhole: fc.boolean(),
       shortfall: fc.constantFrom(null, null, 'it has 1 of 2 disks'),
+      failing: fc.boolean(),
       busy: fc.constantFrom(null, 'r1'),
       stopped: fc.constantFrom(null, 'breaker'),
       banned: fc.constantFrom(null, null, null, 'ann'),

@@ -102,11 +102,11 @@ test.serial(
 
 test.serial('its hardware is told to a boot server that has asked for it, and not before', async (t) => {
   const { url, directory } = await server(t);
-  const asked: boolean[] = [];
+  const asked: unknown[] = [];
   const agent = boot(t, () => [url], software, {
-    heartbeat: async (hardware) => {
-      asked.push(hardware);
-      const told = hardware ? { hardware: { clock: Date.now(), memory: null, disk: 0 } } : {};
+    heartbeat: async (asks) => {
+      asked.push(asks);
+      const told = asks.hardware ? { hardware: { clock: Date.now(), memory: null, disk: 0 } } : {};
       return { running: RUNNING, uptime: 1, healthy: true, reason: '', ...told };
     },
   });
@@ -114,7 +114,8 @@ test.serial('its hardware is told to a boot server that has asked for it, and no
   const [enrolment] = directory.enrolments;
   directory.decisions.set(enrolment!.id, { state: 'approved', name: 'n1' });
   await directory.until(() => directory.heartbeats.length > 2);
-  t.deepEqual(asked.slice(0, 3), [false, true, true]);
+  const all = { hardware: true, smart: true };
+  t.deepEqual(asked.slice(0, 3), [{ hardware: false, smart: false }, all, all]);
 });
 
 test.serial('an approved machine that boots again is healthy by itself, under the same record', async (t) => {
