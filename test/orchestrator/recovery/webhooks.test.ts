@@ -196,7 +196,31 @@ test('suspected while it is repaired: whoever looks finds it as it is', async (t
   await says();
   t.like(incident(), { step: 'open', signal: 'reported' });
   await says({ says: 'suspected' });
-  t.like(incident(), { number: 1, step: 'person', signal: 'suspected' });
+  t.like(incident(), { number: 1, step: 'person', signal: 'reported', suspected: true });
+});
+
+test('a suspicion makes no words of what a server has seen; what it sees later counts as seen, also where repairs stand still', async (t) => {
+  const { member, lets, says, incident, watch, fleet } = await world(t);
+  for (const n of [1, 2, 3, 4]) await member(n);
+  await lets({ severity: 'critical' });
+  const loops = async (n: number) => {
+    for (const bootId of ['a', 'b', 'c', 'd'])
+      watch.saw({ kind: 'boot', node: enrolment(n).id, at: Date.now(), bootId });
+    await watch.settled();
+  };
+  await loops(1);
+  t.like(incident(1), { step: 'open', signal: 'boot-loop' });
+  await says({ says: 'suspected' });
+  t.like(incident(1), { number: 1, step: 'person', signal: 'boot-loop', suspected: true });
+  await says({ node: enrolment(2).id });
+  await says({ node: enrolment(3).id, says: 'suspected' });
+  t.deepEqual([incident(2)!.signal, incident(3)!.signal], ['reported', 'suspected']);
+  const { trips } = await readGuard(fleet, Date.now());
+  t.true(trips.some(({ act }) => act === 'repair'));
+  for (const n of [2, 3, 4]) await loops(n);
+  t.like(incident(2), { number: 1, step: 'open', signal: 'boot-loop' });
+  t.like(incident(3), { number: 1, step: 'person', signal: 'boot-loop', suspected: true });
+  t.is(incident(4), undefined, 'and none is begun');
 });
 
 test('who says it again and again keeps nobody else from being heard', async (t) => {
@@ -211,7 +235,7 @@ test('who says it again and again keeps nobody else from being heard', async (t)
   const other = pair();
   await WEBHOOKS.decide(fleet, 'other', () => source({ key: keyOf(other.publicKey) }), BY);
   await says({ says: 'suspected', to: 'other', key: other.privateKey, reason: 'it mines coins' });
-  t.like(incident(), { number, step: 'person', signal: 'suspected' });
+  t.like(incident(), { number, step: 'person', suspected: true });
   t.regex(incident()!.evidence.at(-1)!, /webhook other .* it mines coins$/);
 });
 
