@@ -412,5 +412,6 @@ test('in whatever order it is seen, said and suspected: what a server has seen c
         t.regex(ticketOf(now!, undefined, true)[0]!, /a system outside suspects it/);
       }
     }),
+    { numRuns: 1000 },
   );
 });

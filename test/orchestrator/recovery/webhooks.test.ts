@@ -270,6 +270,7 @@ test('what was taken once counts once, also after a restart, and where its sende
     t.like(await says({ id }), { status: 200, taken: false }, 'signed anew it is the same message');
   }
   clock.now = ahead + 300_000;
+  t.like(await says(), { status: 200, taken: true });
   t.like(await says({ id: 'a', at: ahead }), { status: 200, taken: false });
   clock.now += 1000;
   t.like(await says({ id: 'a', at: ahead }), { status: 401, code: 'WEBHOOK_TIME' });
