@@ -12,9 +12,9 @@ const { bridge, address, range, prefix6 } = LAB_NETWORK;
 
 export const BOOTWAVE = join(import.meta.dirname, '../bin/bootwave');
 /** Of Node. */
-export const TIME_ARGUMENTS: readonly string[] = [join(import.meta.dirname, 'time-server.ts'), address];
+const TIME_ARGUMENTS: readonly string[] = [join(import.meta.dirname, 'time-server.ts'), address];
 
-export function bootServerArguments(
+function bootServerArguments(
   { dataFolder, nodes }: Pick<Lab, 'dataFolder' | 'nodes'>,
   extraArgs: readonly string[],
 ): string[] {

@@ -16,7 +16,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { decideIncident } from './incidents.ts';
 
-export const EVIDENCE = {
+const EVIDENCE = {
   /** Of one node's incident; each has at most a few MiB. */
   files: 16,
   /** Entries of the node's history. */

@@ -15,7 +15,7 @@ import type { Saw } from '../fleet/sight.ts';
 import { isRegistered } from '../fleet/transitions.ts';
 import { SEVERITIES } from './rules.ts';
 
-export const sourceSchema = z.object({
+const sourceSchema = z.object({
   /** As `webhookKeyIn` writes it: the server keeps no secret of it. */
   key: z.string(),
   severity: z.enum(SEVERITIES),
