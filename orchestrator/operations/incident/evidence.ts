@@ -1,7 +1,7 @@
 import { whyText } from '../../../base/error.ts';
-import { type Incident, rescueOf } from '../../fleet/decisions/incidents.ts';
+import { type Incident, isOver, rescueOf } from '../../fleet/decisions/incidents.ts';
 import { note } from '../../power/switch.ts';
-import { type Collected, collect as collectOf, kept, showOf } from '../../recovery/evidence.ts';
+import { type Collected, collect as collectOf, EVIDENCE, kept, showOf } from '../../recovery/evidence.ts';
 import type { Acting } from '../operation.ts';
 import { known } from './acts.ts';
 
@@ -47,11 +47,13 @@ export async function collect(
   { node, reason, disks }: { node: string; reason: string; disks: string[] },
   acting: Acting,
 ): Promise<Collected> {
-  const { fleet, paths, by } = acting;
+  const { fleet, paths, by, signal } = acting;
   const record = await fleet.nodes.resolve(node);
   const incident = await known(acting, record);
-  const show = rescueOf(incident, by.at) === null ? null : await showOf(record, acting);
-  const one = await collectOf({ fleet, folder: paths.evidence }, { record, incident }, { show, disks }, by);
+  const isShown = !isOver(incident) && rescueOf(incident, by.at) !== null;
+  const show = isShown ? await showOf(record, acting) : null;
+  const asked = { show, disks, signal, looks: EVIDENCE.looks };
+  const one = await collectOf({ fleet, folder: paths.evidence }, { record, incident }, asked, by);
   const what = `${one.file} has SHA-256 ${one.sha256}, ${one.bytes} bytes: ${reason}`;
   await note({ fleet, by: { ...by, at: Date.now() } }, record, what, ACTION);
   return one;
