@@ -7,6 +7,7 @@ import { sliceLogs } from '../log/logs.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
 import { sliceUsage } from '../usage/usage.ts';
+import { registerCopy } from './copy.ts';
 import { registerExec } from './exec.ts';
 import { registerReservations } from './reservations.ts';
 import { listText, MIB, planText, shownText } from './text.ts';
@@ -78,6 +79,7 @@ export function register(group: Command): void {
   sliceLogs(group);
   sliceUsage(group);
   registerExec(group);
+  registerCopy(group);
 
   commandFor(group, slice.run, '<name> <services...>')
     .option(
