@@ -11,12 +11,14 @@ import { BootwaveError, refusal, whyText } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import { LOOKS, type RescueRequest } from '../../protocol/agent/rescue.ts';
 import type { By } from '../fleet/acting.ts';
-import type { Incident } from '../fleet/decisions/incidents.ts';
+import { type Incident, isHeldBy, rescueOf } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { targetsOf } from '../rollout/run/targets.ts';
+import { lookInto, openAccess } from './access.ts';
 import { decideIncident } from './incidents.ts';
 
-export const EVIDENCE = {
+const EVIDENCE = {
   /** Of one node's incident; each has at most a few MiB. */
   files: 16,
   /** Entries of the node's history. */
@@ -32,12 +34,13 @@ export type Show = (request: RescueRequest) => Promise<{ bytes: Buffer; more: bo
 /**
  * @param show null: the node is not asked
  * @param disks of which the node hashes every byte
+ * @param moment at which it is collected by itself; left out: a person asked for it
  * @throws BootwaveError `EVIDENCE_FULL`, and what `decideIncident` throws
  */
 export async function collect(
   { fleet, folder }: { fleet: Fleet; folder: string },
   { record, incident }: { record: NodeRecord; incident: Incident },
-  { show, disks }: { show: Show | null; disks: readonly string[] },
+  { show, disks, moment }: { show: Show | null; disks: readonly string[]; moment?: string },
   by: By,
 ): Promise<Collected> {
   checkRoom(incident);
@@ -57,7 +60,8 @@ export async function collect(
   const name = `${record.id}-${incident.number}-${time}-${sha256.slice(0, 12)}.tar`;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFileAtomic(join(folder, name), bytes, 0o600);
-  const one = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const made = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const one = moment === undefined ? made : { ...made, moment };
   await decideIncident(
     fleet,
     record.id,
@@ -70,6 +74,27 @@ export async function collect(
     by,
   );
   return one;
+}
+
+/**
+ * When evidence is collected with no person asked: once for each fence, before the wipe, and once for each rescue.
+ * @returns null: nothing is to be collected, or it was
+ */
+export function momentOf(incident: Incident, now: number): string | null {
+  const rescue = rescueOf(incident, now) === null ? null : `rescue ${incident.rescue!.at}`;
+  const moment = isHeldBy(incident) ? `fence ${incident.tries.returns ?? 0}` : rescue;
+  return incident.collected?.some((one) => one.moment === moment) ? null : moment;
+}
+
+/** Asks a node in rescue, with an access of its own half an hour. @throws BootwaveError `INCIDENT_*`, `NODE_NOT_MEMBER` */
+export async function showOf(
+  record: NodeRecord,
+  { fleet, by, signal }: { fleet: Fleet; by: By; signal: AbortSignal },
+): Promise<Show> {
+  const opened = await openAccess(fleet, record, by);
+  const target = await targetsOf(fleet)(record.id);
+  const who = `incident ${opened.incident.number} of ${record.name}, evidence for ${by.actor}`;
+  return (request) => lookInto(target, opened, request, { fleet, who, signal });
 }
 
 /** @throws BootwaveError `EVIDENCE_NONE`, `EVIDENCE_GONE`, `EVIDENCE_CHANGED` */

@@ -16,6 +16,7 @@ import { access, leave } from '../../../orchestrator/operations/incident/access.
 import * as acts from '../../../orchestrator/operations/incident/acts.ts';
 import { collect, evidence, take } from '../../../orchestrator/operations/incident/evidence.ts';
 import { fence } from '../../../orchestrator/recovery/fence.ts';
+import { startEvidenceKeeper } from '../../../orchestrator/recovery/keep-evidence.ts';
 import { startRescueKeeper } from '../../../orchestrator/recovery/keep-rescue.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
@@ -285,5 +286,37 @@ test.serial(
     for (let i = 1; i < 16; i += 1) await collect({ ...WHY, disks: [] }, acting);
     await t.throwsAsync(collect({ ...WHY, disks: [] }, acting), { code: 'EVIDENCE_FULL' });
     t.is((await readdir(paths.evidence)).length, 16, 'nothing was written in vain');
+  },
+);
+
+test.serial(
+  'evidence by itself: a node taken into rescue shows all of it once, and no person asked',
+  async (t) => {
+    const { acting, fleet, paths } = await house(t);
+    await fleet.sites.set('default', { evidence: 'collect' }, { actor: 'operator:ann', at: 1 });
+    const stop = new AbortController();
+    const kept = startEvidenceKeeper({
+      ...{ fleet, folder: paths.evidence, site: 'default', log: silent, signal: stop.signal },
+      times: { look: 50, again: 200 },
+    });
+    t.teardown(async () => {
+      stop.abort();
+      await kept;
+    });
+    await acts.recover(WHY, acting);
+    await sleep(300);
+    t.is(
+      fleet.decisions.incidents.of(NODE)?.collected,
+      undefined,
+      'it runs its services: nobody looks into it',
+    );
+    await acts.rescue(WHY, acting);
+    const all = () => fleet.decisions.incidents.of(NODE)?.collected ?? [];
+    for (const last = performance.now() + 120_000; all().length === 0; await sleep(50))
+      if (performance.now() > last) throw new Error('nothing was collected');
+    const known = await unpacked(Buffer.from((await take({ node: NODE }, acting)).tar, 'base64'));
+    t.regex(known.get('node/processes')!, new RegExp(`^${process.pid} parent`, 'm'));
+    await sleep(500);
+    t.like(all(), { length: 1, 0: { by: 'recovery' } });
   },
 );
