@@ -27,12 +27,12 @@ async function get(command: Command, { path, ...where }: There, local: string): 
   const into = await stat(local).catch(() => null);
   const name = posix.basename(path);
   if (into?.isDirectory() && /^(?:\.{0,2}|\/)$/.test(name))
-    throw wrong('NAME', `${path} names no file`, HERE);
+    throw wrong('COPY_NAME', `${path} names no file`, HERE);
   const to = into?.isDirectory() ? join(local, name) : local;
   // The bytes come from a machine that may lie: they get this name and no other, and only when all of them are there.
   const beside = `${to}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await open(beside, 'wx', 0o666).catch((cause) => {
-    throw wrong('LOCAL', messageOf(cause), HERE);
+    throw wrong('COPY_LOCAL', messageOf(cause), HERE);
   });
   let bytes = 0;
   const output = new Writable({
@@ -44,10 +44,10 @@ async function get(command: Command, { path, ...where }: There, local: string): 
   try {
     const told = await asked(command, where, ['get', path], null, output, HERE);
     if (told.trim() !== `${bytes}`)
-      throw wrong('CUT', 'not all of it came, or more than there is', HERE, 'try again');
+      throw wrong('COPY_CUT', 'not all of it came, or more than there is', HERE, 'try again');
     await file.sync();
     await rename(beside, to).catch((cause) => {
-      throw wrong('LOCAL', messageOf(cause), HERE);
+      throw wrong('COPY_LOCAL', messageOf(cause), HERE);
     });
   } finally {
     await file.close();
@@ -59,12 +59,13 @@ async function get(command: Command, { path, ...where }: There, local: string): 
 /** @throws BootwaveError as `get` */
 async function put(command: Command, local: string, { path, ...where }: There): Promise<Copied> {
   const from = await stat(local).catch((cause) => {
-    throw wrong('LOCAL', messageOf(cause), THERE);
+    throw wrong('COPY_LOCAL', messageOf(cause), THERE);
   });
-  if (!from.isFile()) throw wrong('KIND', `${local} is no regular file`, THERE, 'copy one file at a time');
+  if (!from.isFile())
+    throw wrong('COPY_KIND', `${local} is no regular file`, THERE, 'copy one file at a time');
   const { size, mode } = from;
   if (size > EXEC_LIMITS.bytes)
-    throw wrong('FULL', `${local} has more than ${EXEC_LIMITS.bytes / 2 ** 30} GiB`, THERE);
+    throw wrong('COPY_FULL', `${local} has more than ${EXEC_LIMITS.bytes / 2 ** 30} GiB`, THERE);
   const sha256 = await digestOfFile(local);
   const input = createReadStream(local, { end: Math.max(size - 1, 0) });
   const permissions = (mode & 0o777).toString(8);
@@ -102,23 +103,47 @@ async function asked(
   const { exit } = await execIn(command, where, [COPY_PROGRAM, ...words], { input, output, errors });
   if (exit === 0) return told;
   const said = harmless(told.trim());
-  const means = MEANS.find(([name]) => COPY_EXITS[name] === exit);
-  if (means !== undefined) throw wrong(means[0], means[1], unchanged, means[2]);
+  const means = MEANS.find((one) => one.exit === exit);
+  if (means !== undefined) throw wrong(means.code, means.what, unchanged, means.next);
   if (told.includes(COPY_PROGRAM))
-    throw wrong('IMAGE', 'the image of that node is from before it could copy', unchanged);
-  throw wrong('FAILED', `it was not copied: ${said || `exit code ${exit}`}`, 'no part of a file was left');
+    throw wrong('COPY_IMAGE', 'the image of that node is from before it could copy', unchanged);
+  throw wrong(
+    'COPY_FAILED',
+    `it was not copied: ${said || `exit code ${exit}`}`,
+    'no part of a file was left',
+  );
 }
 
-const MEANS: readonly (readonly [keyof typeof COPY_EXITS, string, string])[] = [
-  ['ABSENT', 'there is no such file or folder in the instance', 'name one that is there'],
-  ['DENIED', 'the service may not do that there', 'an image is read-only: use its state, or /tmp'],
-  ['KIND', 'that is no regular file in the instance', 'copy one file at a time'],
-  ['FULL', 'there is no room for it in the instance', 'make room, or have the manifest ask for more'],
-  ['CHANGED', 'what came there is not what was to be sent', 'try again when the file does not change'],
+const MEANS: readonly { exit: number; code: string; what: string; next: string }[] = [
+  {
+    ...{ exit: COPY_EXITS.ABSENT, code: 'COPY_ABSENT' },
+    what: 'there is no such file or folder in the instance',
+    next: 'name one that is there',
+  },
+  {
+    ...{ exit: COPY_EXITS.DENIED, code: 'COPY_DENIED' },
+    what: 'the service may not do that there',
+    next: 'an image is read-only: use its state, or /tmp',
+  },
+  {
+    ...{ exit: COPY_EXITS.KIND, code: 'COPY_KIND' },
+    what: 'that is no regular file in the instance',
+    next: 'copy one file at a time',
+  },
+  {
+    ...{ exit: COPY_EXITS.FULL, code: 'COPY_FULL' },
+    what: 'there is no room for it in the instance',
+    next: 'make room, or have the manifest ask for more',
+  },
+  {
+    ...{ exit: COPY_EXITS.CHANGED, code: 'COPY_CHANGED' },
+    what: 'what came there is not what was to be sent',
+    next: 'try again when the file does not change',
+  },
 ];
 
 const wrong = (name: string, what: string, unchanged: string, next?: string) =>
-  new BootwaveError({ code: `COPY_${name}`, what, unchanged, next });
+  new BootwaveError({ code: name, what, unchanged, next });
 
 export function registerCopy(group: Command): void {
   const declared = { name: 'slice cp', help: 'copy a file out of an instance of a slice, or into it' };
