@@ -86,7 +86,7 @@ test.serial(
 );
 
 test.serial('what cannot be is refused with a code, and nothing is changed, there or here', async (t) => {
-  const { here, there, cp, say } = await copies(t);
+  const { here, there, cp, say, node } = await copies(t);
   await writeFile(join(here, 'small'), 'new');
   await writeFile(join(here, 'large'), Buffer.alloc(20 * MIB));
   await say('mkdir /tmp/folder /tmp/folder/small; echo old > /tmp/large');
@@ -115,6 +115,12 @@ test.serial('what cannot be is refused with a code, and nothing is changed, ther
   t.regex(await cp('small', 'large'), /one of both/);
   t.regex(await cp(there('/x'), there('/y')), /one of both/);
   t.is(await say('ls -lAR /tmp'), before);
+  // An image from before has no such program.
+  const { places, must } = node.node;
+  const pid = (await readFile(join(places.run, 'instances/fleet.shop.probe/pid'), 'utf8')).trim();
+  for (const words of ['umount /dev/bootwave-copy', 'rm /dev/bootwave-copy'])
+    await must('nsenter', '--target', pid, '--mount', '/bin/busybox', ...words.split(' '));
+  t.is(await cp('small', there('/tmp')), 'COPY_IMAGE');
   t.deepEqual((await readdir(here)).sort(), ['large', 'small']);
 });
 
