@@ -382,3 +382,8 @@ test('what a system outside says is no reason for a wipe, and whoever is suspect
   const fenced = begun('compromised');
   t.like(signalled(fenced, NODE, asks, T0), { road: 'compromised', step: 'fenced', signal: 'measurement' });
 });
+
+test('a machine that reads every byte of its disks before it wipes them has the time for that, too', (t) => {
+  t.is(wipeTime(50e6, 'all') - wipeTime(50e6), 4 * 3600_000);
+  t.is(wipeTime(50e6, 'heads') - wipeTime(50e6), 10 * 60_000);
+});
