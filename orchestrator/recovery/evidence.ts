@@ -18,7 +18,7 @@ import { targetsOf } from '../rollout/run/targets.ts';
 import { lookInto, openAccess } from './access.ts';
 import { decideIncident } from './incidents.ts';
 
-export const EVIDENCE = {
+const EVIDENCE = {
   /** Of one node's incident; each has at most a few MiB. */
   files: 16,
   /** Entries of the node's history. */
