@@ -7,6 +7,11 @@ import { messageOf, refusal } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sha256 } from '../../formats/digest.ts';
 import type { Authority } from '../../keys/authority.ts';
+import {
+  DISK_EVIDENCE_LIMITS,
+  diskAskRequest,
+  diskEvidenceRequest,
+} from '../../protocol/enrolment/disk-evidence.ts';
 import { attestRequest, heartbeatSchema, nonceRequest } from '../../protocol/enrolment/heartbeat.ts';
 import {
   keysRequest,
@@ -151,6 +156,12 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   app.post(PATHS.wipeNonce, async (request) => wipes.nonce(body(wipeNonceRequest, request).session));
   app.post(PATHS.wiped, { bodyLimit: LIMITS.evidenceBytes + 2 * WIPE_LIMITS.report }, async (request) => {
     await wipes.report(body(wipedRequest, request), addressOf(request));
+    return {};
+  });
+  app.post(PATHS.diskAsk, async (request) => wipes.asked(body(diskAskRequest, request).session));
+  const shownBytes = LIMITS.evidenceBytes + 2 * DISK_EVIDENCE_LIMITS.report;
+  app.post(PATHS.diskEvidence, { bodyLimit: shownBytes }, async (request) => {
+    await wipes.evidence(body(diskEvidenceRequest, request), addressOf(request));
     return {};
   });
   app.post(PATHS.heartbeat, async (request) => {

@@ -162,7 +162,7 @@ export async function up(
       released: () => released.images(),
       defaultImage: forNew,
       saw: (sight) => watch.saw(sight),
-      recovery: new Held({ fleet, signer: standings, breaker, log, now: Date.now }),
+      recovery: new Held({ fleet, folder: paths.evidence, signer: standings, breaker, log, now: Date.now }),
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));

@@ -170,6 +170,8 @@ export const PATHS = {
   status: '/v1/enrol/status',
   wipeNonce: '/v1/enrol/wipe-nonce',
   wiped: '/v1/enrol/wiped',
+  diskAsk: '/v1/enrol/disk-ask',
+  diskEvidence: '/v1/enrol/disk-evidence',
   heartbeat: '/v1/heartbeat',
   nonce: '/v1/attest/nonce',
   attest: '/v1/attest',
