@@ -202,9 +202,9 @@ test('nobody fills the history, or the log of decisions, by asking again and aga
   const core = await as({ name: 'ann' });
   await core.say('slice create', wish('probe', 1));
   const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
-  const again = async (name: string, input: (i: number) => object) => {
+  const again = async (name: string, times: number, input: (i: number) => object) => {
     const codes = new Map<string, number>();
-    for (let i = 0; i < 130; i += 1) {
+    for (let i = 0; i < times; i += 1) {
       const code = await owner.say(name, input(i)).then(
         () => 'done',
         (error: { code: string }) => error.code,
@@ -213,14 +213,14 @@ test('nobody fills the history, or the log of decisions, by asking again and aga
     }
     return Object.fromEntries(codes);
   };
-  t.deepEqual(await again('node list', () => ({})), { OPERATOR_ROLE: 130 });
+  t.deepEqual(await again('node list', 103, () => ({})), { OPERATOR_ROLE: 103 });
   const now = Date.now();
-  t.deepEqual(await again('slice extend', () => ({ name: 'probe', expires: now + 91 * DAY })), {
-    SLICE_DATE: 130,
+  t.deepEqual(await again('slice extend', 61, () => ({ name: 'probe', expires: now + 91 * DAY })), {
+    SLICE_DATE: 61,
   });
   const later = (i: number) => ({ name: 'probe', expires: now + 60 * DAY + i });
-  t.deepEqual(await again('slice extend', later), { done: 60, OPERATOR_PACE: 70 });
-  for (let i = 0; i < 70; i += 1) await core.say('slice extend', later(200 + i));
+  t.deepEqual(await again('slice extend', 63, later), { done: 60, OPERATOR_PACE: 3 });
+  for (let i = 0; i < 61; i += 1) await core.say('slice extend', later(200 + i));
   const actions = Map.groupBy(await fleet.audit.read(), ({ action, actor }) => `${actor} ${action}`);
   t.is(actions.get('operator:eve refused')?.length, 100);
   t.regex(actions.get('operator:eve refused')?.at(-1)?.reason ?? '', /is not written/);
