@@ -21,6 +21,8 @@ import type { ShownReservation } from './reserve.ts';
 const named = z.strictObject({ name: sliceName });
 const said = named.extend({ reason: reason.optional() });
 const mine = ({ name }: { name: string }): readonly string[] => [name];
+/** Of one owner, for each of what they may decide. */
+const PER_HOUR = 60;
 const words = z.array(siteName).min(1).max(100);
 /** Which nodes, how many, and what it has of each. */
 const wish = z.strictObject({
@@ -105,6 +107,7 @@ export const run = operation({
   help: 'these services, and no others, run on each node of a slice: brought by a rollout that starts at once',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({
     services: z.array(serviceWord).min(1).max(32),
     /** Of the rollout that brings them. */
@@ -119,6 +122,7 @@ export const stop = operation({
   help: 'end what a slice runs; its nodes stay its own',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said,
   result: typed<ShownSlice>(),
   act: async () => {
@@ -132,6 +136,7 @@ export const extend = operation({
   help: 'have a slice end later; an owner at most 90 days from now',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({ expires: moment }),
   result: typed<Slice>(),
   act: async () => (await import('./acts.ts')).extend,
@@ -142,6 +147,7 @@ export const reserve = operation({
   help: 'more of each node of a slice for some hours, from the same instant on all of them; refused with the next free time',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({
     cpu: z.int().min(0).max(RESERVATION_LIMITS.cpu),
     memory: z.int().min(0).max(RESERVATION_LIMITS.memory),
@@ -171,6 +177,7 @@ export const unreserve = operation({
   help: 'end a reservation of a slice, or never begin it',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({ number: z.int().min(1) }),
   result: typed<ShownReservation>(),
   act: async () => (await import('./reserve.ts')).unreserve,
@@ -181,6 +188,7 @@ export const remove = operation({
   help: 'end a slice for good: what it runs ends, and what that kept goes',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said,
   result: typed<Slice>(),
   act: async () => (await import('./acts.ts')).remove,
