@@ -112,6 +112,18 @@ function policyOptions(command: Command): Command {
         'who takes a broken node into rescue that runs and that nothing has helped: a person, or the automation',
       ).choices(['person', 'ill']),
     )
+    .addOption(
+      new Option(
+        '--evidence <what>',
+        'what is collected with no person asked when a node is fenced or taken into rescue: nothing, what incident collect does, or also hashes of disks before a wipe',
+      ).choices(['none', 'collect', 'disks']),
+    )
+    .addOption(
+      new Option(
+        '--traffic <what>',
+        'a service that begins to send many times more than before: nothing, people are told, or it is also frozen there',
+      ).choices(['off', 'tell', 'freeze']),
+    )
     .option(
       '--signal <code=rule>',
       "another rule for a signal: off, MINUTES, or TIMES/MINUTES; 'usual' takes it back (bootwave incident signals)",
@@ -179,6 +191,16 @@ function show({ name, policy }: Site): string {
     repair: 'repairs broken nodes',
     fence: 'repairs broken nodes, and fences compromised ones',
   };
+  const evidence = {
+    none: 'collected when a person asks',
+    collect: 'collected by itself',
+    disks: 'collected by itself, with hashes of disks before they are wiped',
+  };
+  const traffic = {
+    off: 'nothing follows',
+    tell: 'people are told',
+    freeze: 'people are told, and they are frozen there',
+  };
   return [
     `site ${name}`,
     `  machines that nobody expected: ${policy.acceptUnknown ? 'get the image and may ask' : 'are not answered'}`,
@@ -192,6 +214,8 @@ function show({ name, policy }: Site): string {
     `  machines that are held: ${recovery[policy.recovery]}`,
     `  automation: ${automation[policy.automation]}`,
     `  broken nodes that run, and that nothing has helped: ${policy.rescue === 'ill' ? 'run no services until a person has looked (rescue)' : 'go on as they are until a person has looked'}`,
+    `  evidence of nodes that are fenced or in rescue: ${evidence[policy.evidence]}`,
+    `  services that begin to send many times more than before: ${traffic[policy.traffic]}`,
     ...Object.entries(policy.signals).map(([code, rule]) => `  signal ${code}: ${ruleText(rule)}`),
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,
   ].join('\n');

@@ -7,6 +7,7 @@ import type { Counts, MachineView, NodeView, Overview } from '../../orchestrator
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import type { State } from '../../orchestrator/fleet/transitions.ts';
 import type { InstanceTop, NodeTop } from '../../orchestrator/usage/top.ts';
+import type { DiskSmart } from '../../protocol/enrolment/heartbeat.ts';
 import { ago } from '../ago.ts';
 import { harmless, table } from '../context.ts';
 import { usesRows } from '../usage/text.ts';
@@ -122,6 +123,8 @@ function hints(nodes: readonly NodeView[], machines: readonly MachineView[], now
   for (const node of nodes)
     if (node.pinFlaw !== undefined) lines.push(`${node.name} is pinned, but ${flawText(node)}`);
   for (const { name, observed, marks } of nodes) {
+    for (const disk of observed.smart ?? [])
+      if (disk.failing === true) lines.push(`${name}: ${smartText(disk)}`);
     if (observed.attested.state === 'mismatch') lines.push(`${name}: ${observed.attested.reason}`);
     else if (marks.includes('attestation-stale')) {
       lines.push(`${name}: last attested ${ago(observed.lastAttestedAt, now)}; does its TPM answer?`);
@@ -213,6 +216,7 @@ export function showText(
       'disks',
       inventory.disks.map((disk) => `${disk.name} ${bytes(disk.size)} ${disk.model}`.trim()).join(', '),
     ],
+    ['SMART', (observed.smart ?? []).map(smartText).join('; ')],
     ['host key', identity.hostKey],
     ['certificate', identity.certificateSerial ?? 'none'],
     ['approved', node.approvedBy === null ? 'no' : `by ${node.approvedBy}`],
@@ -235,6 +239,11 @@ export function showText(
     ...(steps.length === 0 ? [] : ['last boot steps', ...steps]),
     ...(node.stuck === null ? [] : [`stuck booting: ${node.stuck.check}`]),
   ].join('\n');
+}
+
+function smartText({ disk, failing, why }: DiskSmart): string {
+  const is = failing === null ? 'unknown' : failing ? 'FAILING' : 'ok';
+  return `${is} ${disk} (${why})`;
 }
 
 function bytes(size: number): string {

@@ -22,6 +22,8 @@ export const PROGRAMS: ReadonlySet<string> = new Set([
   ...words(
     'mkfs.fat mkfs.vfat fsck.fat fsck.vfat mke2fs mkfs.ext4 e2fsck fsck.ext4 resize2fs tune2fs dmsetup',
   ),
+  // what disks foretell of themselves; its list of disks is built in
+  'smartctl',
   // variables of the firmware are immutable until somebody means it
   ...words('chattr'),
   // the clocks, the shell of accounts that must not have one, and what units reload daemons with
@@ -74,6 +76,8 @@ export const DROPPED: readonly string[] = [
   ...words(
     '/etc/issue /etc/issue.net /etc/update-motd.d /etc/terminfo /etc/inputrc /etc/environment /usr/share/dbus-1 /etc/dbus-1',
   ),
+  // smartctl is asked; smartd does not run, and nobody gets its mail
+  ...words('/usr/share/smartmontools /etc/smartmontools /etc/smartd.conf'),
   // other init systems, cron, initramfs-tools, logrotate, X
   ...words(
     '/etc/init.d /etc/rc0.d /etc/rc1.d /etc/rc2.d /etc/rc3.d /etc/rc4.d /etc/rc5.d /etc/rc6.d /etc/rcS.d /etc/runit /etc/sv',
@@ -176,7 +180,8 @@ export const UNUSED_UNITS: readonly string[] = words(
    systemd-journal-flush.service systemd-journald-audit.socket dev-hugepages.mount dev-mqueue.mount sys-kernel-config.mount
    sys-fs-fuse-connections.mount
    systemd-pstore.service systemd-initrd-parse-etc.service initrd-parse-etc.service runlevel1.target.wants
-   runlevel2.target.wants runlevel3.target.wants runlevel4.target.wants runlevel5.target.wants systemd-time-wait-sync.service`,
+   runlevel2.target.wants runlevel3.target.wants runlevel4.target.wants runlevel5.target.wants systemd-time-wait-sync.service
+   smartmontools.service smartd.service`,
 );
 
 /**

@@ -15,6 +15,7 @@ export const ROOT_PACKAGES: Readonly<Record<string, string>> = {
   e2fsprogs: 'the state partition',
   fdisk: 'sfdisk lays out disks',
   'cryptsetup-bin': 'seals the state partition (LUKS2)',
+  smartmontools: 'what disks foretell of themselves',
   nftables: 'lets in only what a node serves',
   crun: 'contains services',
   iproute2: 'gives each service a network of its own',

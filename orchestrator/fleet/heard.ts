@@ -27,7 +27,8 @@ export class Heard {
    * @returns `changed` when the record has to be updated as well
    */
   async beat(id: string, serial: string, beat: Heartbeat, at: number): Promise<'stale' | 'same' | 'changed'> {
-    const print = beatOf(beat.running, beat.healthy, beat.healthy ? '' : beat.reason);
+    const { running, healthy, reason, hardware } = beat;
+    const print = beatOf(running, healthy, healthy ? '' : reason, hardware?.smart ?? null);
     return beatScript(this.#redis, [KEYS.node(id), KEYS.seen], [id, serial, print, String(at)]);
   }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BootwaveError } from '../../base/error.ts';
+import { type DiskSmart, diskSmart } from '../../protocol/enrolment/heartbeat.ts';
 import { inventorySchema } from '../../protocol/enrolment/inventory.ts';
 import { attestedSchema } from './attestation.ts';
 import { isMember, STATES } from './transitions.ts';
@@ -88,6 +89,8 @@ export const nodeRecordSchema = z.object({
     healthy: z.boolean().nullable(),
     /** Why it reports that it is not healthy. */
     reason: z.string(),
+    /** What its disks foretell of themselves, by its own word; null: it has not said. */
+    smart: z.array(diskSmart).nullable().default(null),
     /** When its last valid proof was made. */
     lastAttestedAt: time,
   }),
@@ -140,8 +143,10 @@ export function beatOf(
   running: { version: string; kernel: string; bootId: string },
   healthy: boolean,
   reason: string,
+  smart: readonly DiskSmart[] | null,
 ): string {
-  return JSON.stringify([running.version, running.kernel, running.bootId, healthy, reason]);
+  const disks = smart?.map(({ disk, failing, why }) => [disk, failing, why]) ?? null;
+  return JSON.stringify([running.version, running.kernel, running.bootId, healthy, reason, disks]);
 }
 
 /**
@@ -152,7 +157,7 @@ export function expectedBeat(record: NodeRecord): string {
   const { state, observed } = record;
   if (!isMember(state) || state === 'enrolled' || state === 'unreachable' || observed.healthy === null)
     return '';
-  return beatOf({ ...observed, version: observed.image }, observed.healthy, observed.reason);
+  return beatOf({ ...observed, version: observed.image }, observed.healthy, observed.reason, observed.smart);
 }
 
 /** A record as it stands in Redis, under this id; or the error that says why it cannot be read. */

@@ -1,6 +1,7 @@
 /** Asks each node about every five minutes what its services have sent, and keeps that on this server's disk. */
 import { messageOf } from '../../base/error.ts';
 import { askInRounds, type RoundOptions, SILENCE } from '../usage/rounds.ts';
+import type { HabitKeeper } from './keep-habits.ts';
 import { type Hour, lineOf } from './line.ts';
 import type { FlowStore } from './store.ts';
 
@@ -11,8 +12,10 @@ const ANSWERS = 16;
 const TIDY = 3600_000;
 
 /** Runs until the signal aborts. Never rejects. */
-export function startFlowKeeper(options: RoundOptions & { store: FlowStore }): Promise<void> {
-  const { store, pool, log, signal } = options;
+export function startFlowKeeper(
+  options: RoundOptions & { store: FlowStore; habits: HabitKeeper },
+): Promise<void> {
+  const { store, habits, pool, log, signal } = options;
   const kept = new Map<string, { life: string; number: number }>();
   const hours = new Map<string, Hour>();
   let tidied = Number.NEGATIVE_INFINITY;
@@ -26,8 +29,11 @@ export function startFlowKeeper(options: RoundOptions & { store: FlowStore }): P
       const { life, number } = result;
       // It came twice: a node that says so again and again has nothing more to say.
       if (before?.life === life && number <= before.number) return;
-      await store.add(node, lineOf(result, Date.now(), hour));
+      const heard = Date.now();
+      await store.add(node, lineOf(result, heard, hour));
       kept.set(node, { life, number });
+      // What is usual is counted of all, not of what is kept.
+      await habits.hear(node, lineOf(result, heard, null));
       more = result.more;
     }
   };
@@ -35,6 +41,7 @@ export function startFlowKeeper(options: RoundOptions & { store: FlowStore }): P
   const tidy = async (): Promise<void> => {
     try {
       await store.tidy(Date.now(), signal);
+      await habits.tidy(Date.now());
     } catch (error) {
       log.warn({ reason: messageOf(error) }, 'what services have sent was not tidied up');
     }

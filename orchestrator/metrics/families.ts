@@ -18,9 +18,18 @@ export type FleetFacts = {
   versions: readonly VersionCount[];
   /** Seconds since the epoch of its last heartbeat. */
   seen: readonly { name: string; site: string; at: number }[];
+  /** Disks that foretell whether they fail. */
+  smart: readonly { name: string; site: string; failing: number; well: number }[];
 };
 
-export function* fleetFamilies({ counts, states, rollouts, versions, seen }: FleetFacts): Generator<Family> {
+export function* fleetFamilies({
+  counts,
+  states,
+  rollouts,
+  versions,
+  seen,
+  smart,
+}: FleetFacts): Generator<Family> {
   yield {
     name: 'bootwave_fleet_nodes',
     type: 'gauge',
@@ -57,6 +66,15 @@ export function* fleetFamilies({ counts, states, rollouts, versions, seen }: Fle
     type: 'gauge',
     help: 'When the last heartbeat of a node came in.',
     samples: seen.map(({ name, site, at }): Sample => [{ site, node: name }, at]),
+  };
+  yield {
+    name: 'bootwave_node_smart_disks',
+    type: 'gauge',
+    help: 'Disks of a node that foretell that they fail, and that foretell no failure; one that says nothing is neither.',
+    samples: smart.flatMap(({ name, site, failing, well }): Sample[] => [
+      [{ site, node: name, is: 'failing' }, failing],
+      [{ site, node: name, is: 'well' }, well],
+    ]),
   };
 }
 

@@ -39,6 +39,10 @@ export async function fleetMetrics(
     const at = lastSeen.get(id);
     return at === undefined ? [] : [{ name, site, at: at / 1000 }];
   });
+  const smart = nodes.flatMap(({ name, site, observed }) => {
+    const of = (failing: boolean) => (observed.smart ?? []).filter((disk) => disk.failing === failing).length;
+    return observed.smart === null ? [] : [{ name, site, failing: of(true), well: of(false) }];
+  });
   return textOf(
     (function* () {
       yield* fleetFamilies({
@@ -53,7 +57,7 @@ export async function fleetMetrics(
           rollouts: some.length,
         })),
         versions: knownVersions(countVersions(all), services),
-        seen,
+        ...{ seen, smart },
       });
       yield* sliceFamilies(where.site === undefined ? slices : []);
       yield* nodeFamilies(told);

@@ -2,6 +2,7 @@
  * The two roads as data, and the pure core: what becomes of an incident as time passes, and what is done for it now. No clock, no Redis, no node. Each
  * command is counted in the incident before it is given, so whoever is killed in between has used a try, and loses no step.
  */
+import { type DiskRead, READ_TIME } from '../../protocol/enrolment/disk-evidence.ts';
 import { type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isMember, type State, UP } from '../fleet/transitions.ts';
@@ -51,8 +52,12 @@ const GRACE: Partial<Record<IncidentStep, number>> = { wiping: HOUR, wiped: LIMI
 
 /** Bytes a second at which a slow disk is overwritten from one end to the other. */
 const SLOW = 50e6;
-/** Milliseconds that the wipe of so many bytes may take, one disk after the other; a machine that says more is not believed. */
-export const wipeTime = (bytes: number): number => Math.min((bytes / SLOW) * 1000, 14 * 24 * HOUR);
+/**
+ * Milliseconds that the wipe of so many bytes may take, one disk after the other; a machine that says more is not believed.
+ * @param read what it shows of them before; left out: nothing
+ */
+export const wipeTime = (bytes: number, read?: DiskRead): number =>
+  Math.min((bytes / SLOW) * 1000, 14 * 24 * HOUR) + (read === undefined ? 0 : READ_TIME[read]);
 
 /** What is known of the node now. */
 export type Facts = {
@@ -65,6 +70,8 @@ export type Facts = {
   isWhole: boolean;
   /** Why its hardware takes no new work (fleet/hardware/profile.ts): it was mended with less than it had; null: it does. */
   shortfall: string | null;
+  /** A disk of it foretells that it fails. */
+  failing: boolean;
   /** Why a person keeps it out; null: nobody does. */
   banned: string | null;
   recovery: Policy['recovery'];
@@ -109,6 +116,9 @@ export function turn(incident: Incident, facts: Facts): Turn {
 
 function broken(incident: Incident, facts: Facts): Turn {
   const { now, wellSince, isWhole, onDisk, busy, stopped } = facts;
+  // No restart mends a disk, and a node is well until its disk has failed: a person changes it when the time is right.
+  if (incident.signal === 'smart' && (facts.failing || incident.step !== 'person'))
+    return incident.step === 'person' ? STAY : to(incident, 'person', 'a disk foretells that it fails');
   // What it was before says nothing: a node may be well, and still show no quote.
   const isWell = wellSince !== null && wellSince >= incident.openedAt;
   const isBaked = isWell && isWhole && now - wellSince >= LIMITS.bake;
@@ -199,7 +209,8 @@ function compromised(incident: Incident, facts: Facts): Turn {
 }
 
 /** Since when it stands at its step, milliseconds since the epoch. */
-const since = ({ tries, openedAt }: Pick<Incident, 'tries' | 'openedAt'>): number => tries.since ?? openedAt;
+export const since = ({ tries, openedAt }: Pick<Incident, 'tries' | 'openedAt'>): number =>
+  tries.since ?? openedAt;
 const spent = (incident: Incident, { now, wipeTime }: Facts): boolean => {
   const { step } = incident;
   const more = step === 'wiping' ? wipeTime : 0;

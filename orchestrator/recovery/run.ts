@@ -29,7 +29,7 @@ export type RecoveryParts = {
   /** Of this server: others carry on the incidents of theirs. */
   site: string;
   pool: Pick<LinkPool, 'request'>;
-  watch: Pick<Watch, 'look' | 'wellSince'>;
+  watch: Pick<Watch, 'look' | 'wellSince' | 'isFailing'>;
   breaker: Breaker;
   log: Logger;
   signal: AbortSignal;
@@ -185,11 +185,12 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
           ...{ now: at, state, onDisk, isWhole: !onDisk || installedAt !== null, recovery: policy.recovery },
           rescue: policy.rescue,
           shortfall: profiles.heldWhy(record),
+          failing: watch.isFailing(id),
           wellSince: state === 'healthy' ? (watch.wellSince(id) ?? elsewhere) : null,
           banned: bans.banOf({ id })?.reason ?? null,
           hasBmc: entries.has(id),
           hasTpm: record.identity.ekDigest !== null,
-          wipeTime: wipeTime(bytesOf(record, policy)),
+          wipeTime: wipeTime(bytesOf(record, policy), fleet.decisions.incidents.of(id)?.disks?.read),
           busy: free.has(id) ? null : 'a rollout',
           stopped: breaker(actOf(id), record),
         },

@@ -76,6 +76,11 @@ export class Sights {
     return this.#seen.get(node)?.wellSince ?? null;
   }
 
+  /** A disk of it foretells that it fails, as the node told it last. */
+  isFailing(node: string): boolean {
+    return (this.#seen.get(node)?.words.failing ?? null) !== null;
+  }
+
   heardAt(node: string): number | null {
     return this.#seen.get(node)?.heardAt ?? null;
   }
@@ -103,7 +108,9 @@ export class Sights {
     seen.reported = [];
     seen.boots = [];
     seen.illSince = null;
-    seen.words = { ...seen.words, grown: NOTHING.grown, clock: null };
+    const { failing } = seen.words;
+    const known = failing && { ...failing, told: true };
+    seen.words = { ...seen.words, grown: NOTHING.grown, clock: null, failing: known };
   }
 
   /** Forgets who is no member any more. */
@@ -175,12 +182,19 @@ function lasting(seen: Seen | undefined, rule: RuleOf, now: number, since: numbe
   lasts('no-quote', proved, (minutes) => `heard all the time, and no quote for ${minutes} min`);
   if (isHeard)
     lasts('ill', seen.illSince, (minutes) => `ill for ${minutes} min: ${seen.illness}`.slice(0, 500));
-  const { clock, grown } = seen.words;
+  const { clock, grown, failing } = seen.words;
   if (isHeard && clock !== null)
     lasts(
       'clock',
       clock.since,
       (minutes) => `its clock is ${Math.round(clock.off / 1000)} s off for ${minutes} min`,
+    );
+  if (isHeard && failing !== null && !failing.told)
+    lasts(
+      'smart',
+      failing.since,
+      (minutes) =>
+        `told for ${minutes} min: ${failing.disks.map(({ disk, why }) => `${disk}: ${why}`).join('; ')}`,
     );
   for (const code of ['memory', 'disk'] as const) {
     const after = rule(code)?.after;

@@ -9,7 +9,9 @@ import { archiveAudit, knownOf } from '../fleet/audit/archive.ts';
 import { startSealer } from '../fleet/audit/sealer.ts';
 import { SealFile } from '../fleet/audit/seals.ts';
 import type { Fleet } from '../fleet/fleet.ts';
+import { HabitFiles } from '../flows/habit-files.ts';
 import { startFlowKeeper } from '../flows/keep.ts';
+import { HabitKeeper } from '../flows/keep-habits.ts';
 import { FlowStore } from '../flows/store.ts';
 import { startInstalls } from '../install/start.ts';
 import { Adviser, advised } from '../mirrors/advise.ts';
@@ -19,6 +21,7 @@ import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import type { Breaker } from '../recovery/breaker.ts';
 import { startDrills } from '../recovery/keep-drills.ts';
+import { startEvidenceKeeper } from '../recovery/keep-evidence.ts';
 import { startPlans } from '../recovery/keep-plans.ts';
 import { startRescueKeeper } from '../recovery/keep-rescue.ts';
 import { startRecovery } from '../recovery/run.ts';
@@ -122,10 +125,12 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
+  const collecting = startEvidenceKeeper({ fleet, folder: paths.evidence, site, log, signal });
   const plans = startPlans({ fleet, log, signal });
   const drills = startDrills({ fleet, paths, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
-  const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), log, signal });
+  const habits = new HabitKeeper({ fleet, files: new HabitFiles(paths.flows), log });
+  const flows = startFlowKeeper({ fleet, pool, store: new FlowStore(paths.flows), habits, log, signal });
   const file = new SealFile(paths);
   const learning = keepLearning({ fleet, signer, log, signal });
   const seals = startSealer({
@@ -144,6 +149,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       learning,
       power,
       recovery,
+      collecting,
       plans,
       drills,
       usage,

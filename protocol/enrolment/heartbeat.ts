@@ -11,9 +11,23 @@ const errorsSchema = z.strictObject({
 });
 export type HardwareErrors = z.infer<typeof errorsSchema>;
 
+/** What one disk foretells of itself: SMART, or the health log of NVMe. */
+export const diskSmart = z.strictObject({
+  /** For the person who takes it out: WWN, serial number, and where it is. */
+  disk: line(256),
+  /** Null: it says nothing, or nobody could ask it. */
+  failing: z.nullable(z.boolean()),
+  why: line(256),
+});
+export type DiskSmart = z.infer<typeof diskSmart>;
+/** Disks of which a heartbeat tells. */
+export const MOST_SMART = 4;
+
 const hardwareTold = z.extend(errorsSchema, {
   /** Its clock, milliseconds since the epoch. */
   clock: z.int().check(z.gte(0)),
+  /** Of the disks that Bootwave installed. Sent to a boot server that has asked for it. */
+  smart: z.optional(z.array(diskSmart).check(z.maxLength(MOST_SMART))),
 });
 export type HardwareTold = z.infer<typeof hardwareTold>;
 
@@ -39,6 +53,8 @@ export const heartbeatReply = z.object({
   secrets: z.optional(z.int().check(z.gte(0))),
   /** The next heartbeat may tell of the hardware. */
   hardware: z.optional(z.literal(true)),
+  /** And of that also what disks foretell of themselves. */
+  smart: z.optional(z.literal(true)),
   /** URL below which this boot server has its images, by plain HTTP: what a node fetches, it holds against a signed digest. */
   images: z.optional(z.string().check(z.maxLength(256), z.regex(/^http:\/\/[0-9A-Za-z.:[\]/-]+$/))),
 });

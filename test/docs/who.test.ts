@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../base/run.ts';
 import { beginDecisions } from '../../orchestrator/fleet/decisions/confirm.ts';
+import { DEFAULT_SITE } from '../../orchestrator/fleet/site.ts';
 import { FlowStore } from '../../orchestrator/flows/store.ts';
 import { openDoor } from '../../orchestrator/operations/door.ts';
 import { directoryOf } from '../attack/redis/server.ts';
@@ -17,7 +18,7 @@ test('who it was is answered with its doubts, and stopped, listed and let go as 
   const commands = commandsOf(await pageAt('docs/who.md')).flatMap(
     (line) => /^bootwave (.*)$/.exec(line)?.[1] ?? [],
   );
-  t.is(commands.length, 6);
+  t.is(commands.length, 7);
   const paths = await temporaryData(t);
   await keysIn(paths.keys);
   const house = await houseOf(t, paths);
@@ -46,16 +47,17 @@ test('who it was is answered with its doubts, and stopped, listed and let go as 
   const env = { ...process.env, BOOTWAVE_DATA: paths.root, BOOTWAVE_REDIS_URL: '', BOOTWAVE_LOG: 'error' };
   const said: string[] = [];
   for (const line of commands) {
-    const args = words(line.replaceAll('web2', name));
+    const args = words(line.replaceAll('web2', name).replace('munich', DEFAULT_SITE));
     // The day of the page goes by; who reads it asks within 30 days.
     said.push((await mustRun(join(REPOSITORY, 'bin/bootwave'), args, { env })).stdout);
   }
-  const [answer = '', other = '', froze = '', throttled = '', listed = '', resumed = ''] = said;
+  const [answer = '', other = '', traffic = '', froze = '', throttled = '', listed = '', resumed = ''] = said;
   t.regex(answer, /yes +crawler:1 +core team +sent +192\.0\.2\.10 tcp +443 +7 +4\.1 KiB/);
   t.regex(answer, /maybe +crawler:1 +core team .*192\.0\.0\.0\/8/);
   t.regex(answer, /maybe: its record was full/);
   t.regex(answer, /unknown: what was sent from 2026-03-10 12:01:00/);
   t.regex(other, /crawler:1/);
+  t.regex(traffic, /many times more than before: people are told, and they are frozen there/);
   t.regex(froze, new RegExp(`crawler is frozen\\n.*brought to them by itself: ${name}`));
   t.regex(throttled, /crawler is throttled to 97\.7 KiB\/s/);
   t.regex(listed, new RegExp(`crawler +${name} +frozen .*complaint 4711`));

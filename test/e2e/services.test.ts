@@ -6,6 +6,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import { makeBundle } from '../image/agent/root/services/bundles.ts';
 import { Rack } from '../support/rack.ts';
@@ -24,7 +25,7 @@ rackFor(
   async (made) => {
     rack = made;
     // A server that wants to see its nodes every minute, which passes while they get their services.
-    await rack.lab.stopBootServer();
+    await stopBootServer(rack.lab);
     await rack.startServer(['--attest-every', '1']);
   },
   { minutes: 30 },

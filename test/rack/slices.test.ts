@@ -2,13 +2,15 @@
  * Two slices of different owners on one real node: each owner works from a network namespace of its own with a certificate and nothing
  * else, and what runs in one tries all that it can to see, reach, stop and starve the other. Then somebody asks who sent a packet.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun, run } from '../../base/run.ts';
 import { placeOf, slotFor } from '../../image/agent/root/services/place.ts';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { makeBundle } from '../image/agent/root/services/bundles.ts';
 import { Rack } from '../support/rack.ts';
@@ -21,6 +23,8 @@ const MINUTE = 60_000;
 const PROGRAM = join(import.meta.dirname, '../../bin/bootwave');
 const OPERATORS = 7444;
 const DESK = `desk-${process.pid}`;
+/** Bytes. */
+const STATE = 2 ** 20;
 /** Nobody has this address of the lab's network. */
 const STRANGER = '10.77.0.99';
 const MARK = 'seventeen-oysters';
@@ -29,7 +33,7 @@ const PATTERN = '[s]eventeen-oysters';
 
 /** Counts by the second, keeps what nobody else should read, and has its name among the arguments of a process. */
 const VICTIM = `
-echo ${MARK} > /state/kept; echo ${MARK} > /tmp/${MARK}
+echo counting; echo ${MARK} > /state/kept; echo ${MARK} > /tmp/${MARK}
 (i=0; while :; do i=$((i+1)); echo $i > /tmp/count.new; mv /tmp/count.new /tmp/index.html; sleep 1; done) &
 sh -c 'while :; do sleep 5; done' ${MARK} &
 exec busybox httpd -f -p 9090 -h /tmp`;
@@ -53,9 +57,15 @@ look() {
 }
 look > /tmp/look.new; kill -9 -1 2>/dev/null; echo "signals sent" >> /tmp/look.new; mv /tmp/look.new /tmp/index.html
 (while :; do echo x | busybox nc -w 1 ${STRANGER} 9999; sleep 2; done) &
+# More memory than it may have ends all of it: once is enough. Then all files and all bytes of its disk, and the journal.
+if [ ! -e /state/full ]; then : > /state/full; (head -c 1000m /dev/zero | tail) &
+else
+  i=0; while [ $i -lt 5000 ] && touch /state/$i; do i=$((i+1)); done
+  dd if=/dev/zero of=/state/0 bs=4096 count=4096
+  echo "filled $i files, $(wc -c < /state/0) bytes" >> /tmp/index.html
+  (while :; do echo flood; done) &
+fi
 for i in 1 2 3 4; do (while :; do :; done) & done
-# More than it may have ends all of it: once is enough.
-[ -e /state/full ] || { : > /state/full; (head -c 1000m /dev/zero | tail) & }
 exec busybox httpd -f -p 8080 -h /tmp`;
 
 let rack: Rack;
@@ -67,7 +77,7 @@ rackFor(
   async (made) => {
     rack = made;
     await rack.heard(NODE);
-    await rack.lab.stopBootServer();
+    await stopBootServer(rack.lab);
     await rack.startServer(['--operators-port', `${OPERATORS}`]);
     desk = await mkdtemp(join(tmpdir(), 'bw-desk-'));
     await mustRun('ip', ['netns', 'add', DESK]);
@@ -120,7 +130,7 @@ test.serial(
     const neighbour = placeOf(slotFor('fleet/counter@good', new Map())!).address;
     const port = (number: number) => [{ name: 'http', port: number }];
     const limits = { memory: 32 * 2 ** 20, cpu: 30, tasks: 16 };
-    const state = { path: '/state', bytes: 2 ** 20 };
+    const state = { path: '/state', bytes: STATE };
     await release(rack, bundle, 'counter:1', VICTIM, { ports: port(9090), state, limits });
     await release(rack, bundle, 'spy:1', SPY, {
       ...{
@@ -167,9 +177,11 @@ test.serial(
 
 test.serial('neither sees, reaches, stops nor starves the other', async (t) => {
   t.timeout(30 * MINUTE);
-  const seen = await until(() => fetched(rack, NODE, 8080), /signals sent/);
+  const seen = await until(() => fetched(rack, NODE, 8080), /signals sent\nfilled/);
   t.log(seen);
-  t.regex(seen, /signals sent/);
+  t.regex(seen, /signals sent\nfilled/);
+  const [, files, size] = /filled (\d+) files, (\d+) bytes/.exec(seen)!.map(Number);
+  t.true(files! > 0 && files! < 5000 && size! < STATE, 'its own share of the disk ends it');
   t.is(seen.match(/ no$/gm)?.length, 12);
   t.notRegex(seen, /FOUND/);
   // While it burns all that it has, the other one goes on, and is the one that began.
@@ -187,12 +199,25 @@ test.serial("an owner runs a command in their own instance, and in nobody else's
   const exec = (owner: string, slice: string, ...command: string[]) =>
     as(owner, 'slice', 'exec', slice, '--node', NODE, '--', ...command);
   t.regex(await exec('eve', 'good', '/bin/sh', '-c', 'cat /state/kept; id -u'), /seventeen-oysters\n\d+/);
+  // Beside somebody who has filled all that they may.
+  t.regex(await exec('eve', 'good', '/bin/sh', '-c', 'echo more > /state/more; cat /state/more'), /^more\n/);
+  t.regex(await as('eve', 'slice', 'logs', 'good'), /counting/);
+  t.notRegex(await as('eve', 'slice', 'logs', 'good'), /flood/);
   t.notRegex(await exec('eve', 'good', '/bin/sh', '-c', 'cat /proc/[0-9]*/cmdline'), /8080/);
   t.regex(await exec('mal', 'good', '/bin/sh', '-c', 'cat /state/kept'), /^refused: [\s\S]*OPERATOR_SLICE/);
   // The unit of a command has an end of its own.
   t.regex(await exec('eve', 'good', '/bin/sh', '-c', 'exit 3'), /^refused: /);
   const history = await core('node', 'history', NODE, '--json');
   t.true(history.includes('cat /state/kept; id -u'));
+  // A file of theirs, onto a disk with a bound and back.
+  const cp = (owner: string, from: string, to: string) => as(owner, 'slice', 'cp', from, to);
+  await writeFile(join(desk, 'words'), 'sent\n');
+  t.regex(await cp('eve', './words', `good/${NODE}:/state/`), /^5 bytes copied/);
+  t.is(await exec('eve', 'good', '/bin/sh', '-c', 'cat /state/words'), 'sent\n');
+  t.regex(await cp('eve', `good/${NODE}:/state/words`, './back'), /^5 bytes copied/);
+  t.is(await readFile(join(desk, 'back'), 'utf8'), 'sent\n');
+  t.regex(await cp('mal', './words', `bad/${NODE}:/state/`), /^refused: [\s\S]*COPY_FULL/);
+  t.regex(await cp('mal', './words', `good/${NODE}:/state/`), /^refused: [\s\S]*OPERATOR_SLICE/);
 });
 
 test.serial('who sent this, and stop it', async (t) => {

@@ -5,6 +5,7 @@ import { defined } from '../../../base/defined.ts';
 import { BootwaveError, codeOf, messageOf, whatOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import type { WipeResults } from '../../../protocol/agent/wipe.ts';
+import type { DiskRead } from '../../../protocol/enrolment/disk-evidence.ts';
 import { type Heartbeat, heartbeatReply } from '../../../protocol/enrolment/heartbeat.ts';
 import { NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
 import type { Order } from '../../../protocol/order.ts';
@@ -33,9 +34,11 @@ export type Edges = {
   facts(): Promise<NodeFacts>;
   /** Wipes what the order in force names. */
   wipe(): Promise<WipeResults['disk-wipe']>;
+  /** Reads the disks that it names. @returns JSON (protocol/enrolment/disk-evidence.ts) */
+  showDisks(read: DiskRead): Promise<string>;
   discover(thorough: boolean): Promise<readonly string[]>;
-  /** @param hardware this boot server asks how the hardware is */
-  heartbeat(hardware: boolean): Promise<Heartbeat>;
+  /** @param asked what this boot server asks beside */
+  heartbeat(asked: Asked): Promise<Heartbeat>;
   /** The boot server at `url` accepted a heartbeat, and said this (`heartbeatReply`). */
   heard?(said: Pick<z.output<typeof heartbeatReply>, 'images' | 'secrets'>, url: string): Promise<void>;
   /** The machine has its certificate; `id` is its record's. */
@@ -53,6 +56,10 @@ export type Edges = {
   sleep?(milliseconds: number, signal: AbortSignal): Promise<void>;
 };
 
+/** How the hardware is, and of that what disks foretell of themselves. */
+type Asked = { hardware: boolean; smart: boolean };
+const NOTHING: Asked = { hardware: false, smart: false };
+
 /** Milliseconds until another try to start sshd after one that failed. */
 const SSH_AGAIN = 30_000;
 
@@ -63,8 +70,8 @@ type Connection = { url: string; plain: BootServer; mutual: BootServer | null };
 export class Agent {
   readonly #edges: Edges;
   #state: State = INITIAL;
-  /** URL of the boot server that asks how the hardware is. */
-  #asksHardware = '';
+  /** What the boot server at `url` asks beside. */
+  #asks: Asked & { url: string } = { ...NOTHING, url: '' };
   #enrolment: NodeEnrolment | null = null;
   #server: Connection | null = null;
   /** What this boot has wiped, by what the order that it obeyed says of that. */
@@ -147,12 +154,15 @@ export class Agent {
       case 'poll':
         return this.#decided(await this.#keys().poll(this.#at(activity.url).plain));
       case 'heartbeat': {
-        const { interval, images, secrets, renew, attest, hardware } = await this.#mutual(activity.url).post(
+        const { url, ...asks } = this.#asks;
+        const said = await this.#mutual(activity.url).post(
           PATHS.heartbeat,
-          await edges.heartbeat(this.#asksHardware === activity.url),
+          await edges.heartbeat(url === activity.url ? asks : NOTHING),
           heartbeatReply,
         );
-        this.#asksHardware = hardware === true ? activity.url : '';
+        const { interval, images, secrets, renew, attest } = said;
+        const hardware = said.hardware === true;
+        this.#asks = { url: activity.url, hardware, smart: hardware && said.smart === true };
         await edges.heard?.(defined({ images, secrets }), activity.url);
         return { type: 'heard', interval, renew, attest: attest ?? null };
       }
@@ -160,7 +170,7 @@ export class Agent {
         await this.#keys().attest(this.#mutual(activity.url));
         return { type: 'attested' };
       case 'wipe': {
-        const report = await this.#wiped(activity.order);
+        const report = await this.#wiped(activity.order, this.#at(activity.url).plain);
         await this.#keys().wiped(this.#at(activity.url).plain, report);
         return { type: 'wiped' };
       }
@@ -174,8 +184,8 @@ export class Agent {
   }
 
   /** Root judges the order, and wipes what it names. */
-  async #wiped(order: unknown): Promise<string> {
-    const { askHelper, wipe, lived } = this.#edges;
+  async #wiped(order: unknown, server: BootServer): Promise<string> {
+    const { askHelper, wipe, showDisks, lived } = this.#edges;
     await askHelper({ operation: 'take-order', envelope: order });
     const wanted = wipeIn(order);
     // A boot server that has forgotten the session asks for the same again; after some hours by an order of a higher epoch.
@@ -183,6 +193,12 @@ export class Agent {
     // Where it is overwritten whole, a large disk takes hours.
     const alive = setInterval(() => lived?.(), 60_000);
     try {
+      await this.#keys()
+        .showDisks(server, showDisks)
+        // A boot server from before this has no such page; and nothing of it keeps the wipe from going on.
+        .catch((error: unknown) =>
+          console.error(`bootwave-agent: nothing of the disks was shown: ${messageOf(error)}`),
+        );
       const { report, open } = await wipe();
       this.#wipe = open ? null : { wanted, report };
       return report;

@@ -1,7 +1,4 @@
-/**
- * What the kernel has counted of errors of memory and disks. All of it is open to any user. What a disk foretells of itself (SMART)
- * takes root and a program of its own: it is not read.
- */
+/** What the kernel has counted of errors of memory and disks. All of it is open to any user. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HardwareErrors } from '../../../protocol/enrolment/heartbeat.ts';

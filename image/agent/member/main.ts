@@ -10,6 +10,7 @@ import { FLOW_SOCKET } from '../../../protocol/agent/flows.ts';
 import { type AskJournal, JOURNAL_SOCKET } from '../../../protocol/agent/journal.ts';
 import { DOWNLOADS, MEMORY, STATE } from '../../../protocol/agent/places.ts';
 import type { AskServices } from '../../../protocol/agent/services.ts';
+import { type AskSmart, SMART_SOCKET } from '../../../protocol/agent/smart.ts';
 import type { AskWipe } from '../../../protocol/agent/wipe.ts';
 import { LINK_SOCKET } from '../../../protocol/link/messages.ts';
 import { readOrderKeys } from '../../../protocol/order-envelope.ts';
@@ -26,6 +27,7 @@ import { reachable } from './reachable.ts';
 import { banner, screen } from './screen.ts';
 import { seldom } from './seldom.ts';
 import { probe } from './services/probe.ts';
+import { SmartWatch } from './smart.ts';
 import { Terminals } from './terminals.ts';
 import { beatHealth } from './vitals.ts';
 import { Watchdog } from './watchdog.ts';
@@ -57,6 +59,7 @@ const terminals = new Terminals();
 const askHelper = helperAt(PLACES.helper);
 const askJournal = helperAt<AskJournal>(JOURNAL_SOCKET);
 const askWipe = helperAt<AskWipe>(PLACES.wipe, PATIENCE.wipe);
+const smart = new SmartWatch(helperAt<AskSmart>(SMART_SOCKET), () => performance.now());
 const running = await readRunning(PLACES.osRelease);
 const addresses = () => localAddresses().map(({ address }) => address);
 
@@ -120,10 +123,14 @@ const agent = new Agent({
     return { identity, hardware: await readHardware(PLACES.sys), running };
   },
   wipe: () => askWipe({ operation: 'disk-wipe' }),
+  showDisks: async (read) => (await askWipe({ operation: 'disk-evidence', read })).report,
   discover: (thorough) => discover(PLACES.leases, thorough),
   async heartbeat(asked) {
     await member.refresh();
-    const hardware = asked ? { clock: Date.now(), ...readErrors(PLACES) } : undefined;
+    const told = asked.smart ? smart.now() : undefined;
+    const hardware = asked.hardware
+      ? { clock: Date.now(), ...readErrors(PLACES), ...defined({ smart: told }) }
+      : undefined;
     return { running, uptime: os.uptime(), ...beatHealth(member.vitals), ...defined({ hardware }) };
   },
   async heard({ images, secrets }, url) {

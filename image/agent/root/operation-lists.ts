@@ -6,12 +6,14 @@ import { journalRequest } from '../../../protocol/agent/journal.ts';
 import { helperRequest } from '../../../protocol/agent/machine.ts';
 import { DOWNLOADS } from '../../../protocol/agent/places.ts';
 import { rescueRequest } from '../../../protocol/agent/rescue.ts';
+import { smartRequest } from '../../../protocol/agent/smart.ts';
 import { wipeRequest } from '../../../protocol/agent/wipe.ts';
 import { CONFIG_OPERATIONS, CONFIG_PLACES } from './config/operations.ts';
 import { alone } from './disk/alone.ts';
 import { noteEsp } from './disk/esp-place.ts';
 import { readDisks } from './disk/facts.ts';
 import { DISK_OPERATIONS, type DiskPlaces } from './disk/operations.ts';
+import { SMART_OPERATIONS } from './disk/smart.ts';
 import { StateKeeper } from './disk/state-keeper.ts';
 import { letGoOfDisks, WIPE_OPERATIONS } from './disk/wipe/operations.ts';
 import { JOURNAL_OPERATIONS } from './journal/read.ts';
@@ -72,6 +74,8 @@ export const HELPER_LISTS: Readonly<Record<string, HelperList>> = {
   machine: list(helperRequest, OPERATIONS, machine),
   /** bootwave-disk@.service: disks and mounts; of the TPM only what opens the state. */
   disk: inTurn(list(diskRequest, DISK_OPERATIONS, disks)),
+  /** bootwave-smart@.service: asks disks how they are. */
+  smart: list(smartRequest, SMART_OPERATIONS, { readDisks, smartctl: 'smartctl', sys: '/sys' }),
   /** bootwave-wipe@.service: disks, for as long as it takes, and no TPM. */
   wipe: inTurn(
     list(wipeRequest, WIPE_OPERATIONS, { ...disks, readDisks: () => readDisks(), letGo: letGoOfDisks }),

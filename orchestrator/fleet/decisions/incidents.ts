@@ -3,6 +3,7 @@
  * decision, so that whoever owns Redis neither opens one, nor ends one, nor lets a node pass a step.
  */
 import { z } from 'zod';
+import { DISK_READS } from '../../../protocol/enrolment/disk-evidence.ts';
 import { type Rescue, rescueSchema } from '../../../protocol/order.ts';
 import { at } from '../keys.ts';
 import { LastWords } from './last-words.ts';
@@ -38,8 +39,13 @@ export const incidentSchema = z.object({
   epoch: z.int().min(1),
   road: z.enum(['broken', 'compromised']),
   step: z.enum(INCIDENT_STEPS),
-  /** Code of the signal that opened it (recovery/signals.ts), or `operator`. */
+  /**
+   * Code of the signal that opened it (recovery/signals.ts), or `operator`; where a system outside did, of the first one that a server has
+   * seen itself.
+   */
   signal: z.string(),
+  /** A system outside has said that a person should look at it. */
+  suspected: z.boolean().optional(),
   /** What was seen, in words that the history can show later. */
   evidence: z.array(z.string()).max(64),
   /** Why it stands at this step. */
@@ -87,9 +93,25 @@ export const incidentSchema = z.object({
         by: z.string(),
         /** What the node did not show, and why. */
         missing: z.array(z.string()).max(64),
+        /** Of its incident, at which it was collected by itself (recovery/evidence.ts). Absent: a person asked for it. */
+        moment: z.string().max(64).optional(),
       }),
     )
     .max(64)
+    .optional(),
+  /** What the machine is to read of its disks before it wipes them. Absent: nobody wants that. */
+  disks: z
+    .object({
+      read: z.enum(DISK_READS),
+      by: z.string(),
+      /**
+       * How often its TPM had been reset when it was asked; null: it says none. In another boot it is not asked again: a wipe may
+       * have begun. Absent: it was not asked yet.
+       */
+      asked: z.int().min(0).nullable().optional(),
+      /** The file with what it has read is among `collected`. */
+      shown: z.literal(true).optional(),
+    })
     .optional(),
   by: z.string(),
   /** Milliseconds since the epoch: when it began, when this step did. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { IssuedCertificate } from '../../../bootserver/directory.ts';
 import type { Heartbeat } from '../../../protocol/enrolment/heartbeat.ts';
 import type { Attested } from '../attestation.ts';
@@ -89,9 +90,10 @@ export function heartbeat(record: NodeRecord, serial: string, beat: Heartbeat, a
     bootId: beat.running.bootId,
     healthy: beat.healthy,
     reason: beat.healthy ? '' : beat.reason,
+    smart: beat.hardware?.smart ?? null,
   };
-  const changed = (['image', 'kernel', 'bootId', 'healthy', 'reason'] as const).some(
-    (field) => observed[field] !== observedNow[field],
+  const changed = (['image', 'kernel', 'bootId', 'healthy', 'reason', 'smart'] as const).some(
+    (field) => !isDeepStrictEqual(observed[field], observedNow[field]),
   );
   const renewed = serial === certificateSerial && previousSerial !== null;
   if (to === record.state && !changed && !renewed) return { kind: 'same' };

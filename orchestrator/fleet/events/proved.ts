@@ -21,6 +21,7 @@ export function facts(e: Enrolment, c: Context) {
       secureBoot: e.inventory.secureBoot,
       address: e.address,
       healthy: null,
+      smart: null,
       reason: '',
       lastAttestedAt: e.at,
     },

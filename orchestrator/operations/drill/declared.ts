@@ -1,7 +1,16 @@
 import { z } from 'zod';
-import { SHA256_HEX } from '../../../formats/digest.ts';
 import { DRILLS, EVERY, reportSchema, SCHEDULED } from '../../recovery/report.ts';
-import { file, moment, nodeWord, nothing, reason, serviceWord, siteName, typed, version } from '../input.ts';
+import {
+  backupFiles,
+  moment,
+  nodeWord,
+  nothing,
+  reason,
+  serviceWord,
+  siteName,
+  typed,
+  version,
+} from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
 import type { DrillShown } from './acts.ts';
 import type { Begun } from './recovery.ts';
@@ -44,11 +53,7 @@ export const restore = operation({
   offline: 'files',
   hostOnly: true,
   input: z.strictObject({
-    from: file,
-    /** File with age's private key. */
-    key: file,
-    /** SHA-256 of the fleet's root certificate, hex. */
-    fleet: z.string().regex(SHA256_HEX),
+    ...backupFiles,
     /** An older one is a fault. */
     after: moment.optional(),
   }),

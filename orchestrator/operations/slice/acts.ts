@@ -2,6 +2,8 @@ import { defined } from '../../../base/defined.ts';
 import { refusal } from '../../../base/error.ts';
 import { sliceNameSchema } from '../../../protocol/service/name.ts';
 import { isAlive, type Slice } from '../../fleet/decisions/slices.ts';
+import { HabitFiles } from '../../flows/habit-files.ts';
+import { type ToldUnusual, toldOf } from '../../flows/habits.ts';
 import { knownOperators } from '../../operators/known.ts';
 import type { PlanNode } from '../../rollout/node.ts';
 import { planNodes } from '../../rollout/run/facts.ts';
@@ -51,6 +53,8 @@ export type ShownSlice = Omit<Slice, 'nodes' | 'person'> & {
   owners: string[];
   /** All that it has, or that still are to run something of it; `runs`: that, by their last orders. */
   nodes: { id: string; name: string; site: string; state: PlanNode['state']; has: boolean; runs: string[] }[];
+  /** What of it this server has heard to send many times more than before, in the last days. */
+  unusual: (ToldUnusual & { node: string })[];
 };
 
 /**
@@ -63,9 +67,10 @@ export async function create(
     teams,
     expires,
     hours,
+    grow,
     reason = '',
     ...asked
-  }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires' | 'hours'>,
+  }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires' | 'hours' | 'grow'>,
   acting: Acting,
 ): Promise<ShownSlice> {
   const { fleet, paths, by } = acting;
@@ -87,7 +92,7 @@ export async function create(
     }
     const word: SliceWord = {
       ...{ state: 'live', ...asked, teams, expires, services: [], template: null, reason },
-      ...defined({ hours }),
+      ...defined({ hours, grow }),
       nodes: placed.nodes,
     };
     const person = await personOf(acting);
@@ -122,11 +127,15 @@ function mustBeSoon(expires: number, now: number, most: number): void {
   );
 }
 
-/** @throws BootwaveError `SLICE_COUNT` for one that is not there, without a count */
+/** @throws BootwaveError `SLICE_COUNT` for one that is not there, without a count; `SLICE_PLAN` for a wish of an owner */
 export async function plan(
   { name, ...asked }: Named & { [K in keyof Asked]?: Asked[K] | undefined },
   { fleet, paths, by, identity }: Acting,
 ): Promise<Explained> {
+  const isOwner = identity.role === 'slice-owner';
+  // By what they ask for they would read the fleet: which nodes it has, and what others have of them.
+  if (isOwner && Object.keys(asked).length > 0)
+    throw refusal('SLICE_PLAN', 'an owner plans a slice as it is', 'ask the core team for another one');
   const known = await findSlice(fleet, name);
   const { count = known?.count, perSite = known?.perSite ?? null, where = known?.where ?? {} } = asked;
   const share = asked.share ?? known?.share;
@@ -138,7 +147,7 @@ export async function plan(
     );
   const wish: Wish = { name, count, perSite, where, share, nodes: known?.nodes ?? [] };
   const { placed, seats } = await placesWith(fleet, paths, by.at, wish);
-  return explain(wish, placed.get(name)!, seats, identity.role !== 'slice-owner');
+  return explain(wish, placed.get(name)!, seats, !isOwner);
 }
 
 const phaseOf = (slice: Slice, now: number): Phase =>
@@ -174,7 +183,11 @@ export async function show({ name }: Named, { fleet, paths, by }: Acting): Promi
     fleet.redis.hget(SLICE_WAITS, name),
   ]);
   const phase = phaseOf(slice, by.at);
-  return { ...rest, phase, owners: [...new Set(owners)].sort(), rollouts, waits, nodes };
+  const files = new HabitFiles(paths.flows);
+  const unusual: ShownSlice['unusual'] = [];
+  for (const { id, name: node } of nodes)
+    unusual.push(...toldOf(await files.read(id), name, by.at).map((one) => ({ node, ...one })));
+  return { ...rest, phase, owners: [...new Set(owners)].sort(), rollouts, waits, nodes, unusual };
 }
 
 /** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_DATE` */

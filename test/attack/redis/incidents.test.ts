@@ -149,7 +149,7 @@ test('forged: a fenced node has left the fleet, with its own key or another; its
       log: silent,
       now: () => START,
     },
-    watch: { look: async () => {}, wellSince: () => null },
+    watch: { look: async () => {}, wellSince: () => null, isFailing: () => false },
   };
   /** Until it has looked several times, or the incident has gone on; a step that was begun is waited for. */
   const runs = async () => {

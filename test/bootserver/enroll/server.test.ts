@@ -127,7 +127,7 @@ test('a machine with a TPM waits, is approved with the words it shows itself, an
   const mutual = new Wire(server.url, fleet.root, { key, chain: approved.chain });
   t.teardown(() => mutual.close());
   const heartbeat = { running: RUNNING, uptime: 5, healthy: true, reason: '' };
-  t.deepEqual(await mutual.send(PATHS.heartbeat, heartbeat), { interval: 30, hardware: true });
+  t.deepEqual(await mutual.send(PATHS.heartbeat, heartbeat), { interval: 30, hardware: true, smart: true });
   t.deepEqual(directory.heartbeats, [{ id: enrolment!.id, heartbeat }]);
   directory.members = false;
   await refusedWith(t, 'CERTIFICATE_NOT_CURRENT', mutual.send(PATHS.heartbeat, heartbeat));

@@ -21,6 +21,7 @@ const MOST: Readonly<Record<string, number>> = {
   'bootwave-journal@.service': 30,
   'bootwave-exec@.service': 30,
   'bootwave-rescue@.service': 30,
+  'bootwave-smart@.service': 30,
   // It changes into other accounts, which takes what the others never need.
   'bootwave-sshd.service': 50,
 };

@@ -89,6 +89,7 @@ test("the fleet's own numbers", async (t) => {
     rollouts: [{ state: 'done', rollouts: 5 }],
     versions: [{ name: 'fleet/chrony', version: '4.3', wanted: 3, runs: 2, unknown: 1 }],
     seen: [{ name: 'n1', site: 'par', at: 1.5 }],
+    smart: [{ name: 'n1', site: 'par', failing: 1, well: 0 }],
   };
   const all = await parse([...textOf(fleetFamilies(facts))].join(''));
   t.is(numberOf(all, 'bootwave_fleet_nodes', { is: 'usable' }), 1);

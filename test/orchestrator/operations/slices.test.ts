@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import test from 'ava';
 import type { Slice } from '../../../orchestrator/fleet/decisions/slices.ts';
 import { sliceKey } from '../../../orchestrator/fleet/decisions/slices.ts';
+import { HabitFiles } from '../../../orchestrator/flows/habit-files.ts';
 import type { ListedSlice, ShownSlice } from '../../../orchestrator/operations/slice/acts.ts';
 import { type Issued, OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import type { Explained } from '../../../orchestrator/slices/explain.ts';
@@ -12,7 +13,7 @@ import { elsewhere, MIB, SHARE, wish } from './elsewhere.ts';
 const DAY = 24 * 3600_000;
 
 test('the core team makes a slice; its owner sees, extends and ends it with a certificate alone, and nothing of others', async (t) => {
-  const { as, member, fleet } = await elsewhere(t);
+  const { as, member, fleet, paths } = await elsewhere(t);
   const ids = [await member(1, []), await member(2, [], 'par'), await member(3, [])];
   const core = await as({ name: 'ann' });
   const made = await core.say<ShownSlice>('slice create', wish('probe', 2, { perSite: 1 }));
@@ -28,6 +29,13 @@ test('the core team makes a slice; its owner sees, extends and ends it with a ce
     [{ name: 'probe', has: 2 }],
   );
   t.deepEqual((await owner.say<ShownSlice>('slice show', { name: 'probe' })).owners, ['eve']);
+  const unusual = { hour: Math.floor(Date.now() / 3600_000), what: '300 destinations in an hour' };
+  const habit = { days: [], over: unusual.hour, told: unusual };
+  const [on] = made.nodes;
+  await new HabitFiles(paths.flows).write(on!.id, { 'web/shop@probe': habit, 'web/shop@other': habit });
+  t.deepEqual((await owner.say<ShownSlice>('slice show', { name: 'probe' })).unusual, [
+    { node: on!.name, service: 'web/shop@probe', what: unusual.what, at: unusual.hour * 3600_000 },
+  ]);
   const until = Date.now() + 60 * DAY;
   t.like(await owner.say<Slice>('slice extend', { name: 'probe', expires: until }), {
     expires: until,
@@ -150,14 +158,73 @@ test('no room: nothing is made, and it is said which constraint it is and what w
   ]);
   await t.throwsAsync(say('slice plan', { name: 'none' }), { code: 'SLICE_COUNT' });
 
-  // A port of a slice is nobody else's; an owner is not told whose it is.
+  // A port of a slice is nobody else's.
   await say('slice create', wish('one', 3));
   await t.throwsAsync(say('slice create', wish('two', 1)), { code: 'SLICE_NO_ROOM' });
-  await say('slice create', wish('three', 1, { share: { ...SHARE, ports: [] } }));
+});
+
+test('an owner reads nothing of the fleet by planning: no other node, no slice, and how much is left nowhere', async (t) => {
+  const { as, member, fleet } = await elsewhere(t);
+  const ids = [await member(1, []), await member(2, []), await member(3, [], 'par')];
+  const { say } = await as({ name: 'ann' });
+  await say('slice create', wish('whose', 3, { share: { ...SHARE, ports: ['tcp/99'] } }));
+  const [one] = (await say<ShownSlice>('slice create', wish('three', 1, { share: { ...SHARE, ports: [] } })))
+    .nodes;
   const theirs = await as({ name: 'eve', role: 'slice-owner', slices: ['three'] });
-  const seen = await theirs.say<Explained>('slice plan', { name: 'three', share: SHARE });
-  t.true(seen.lines.some(({ why }) => why === 'port tcp/8080 is that of another slice'));
-  t.false(JSON.stringify(seen).includes('one'));
+  const seen = await theirs.say<Explained>('slice plan', { name: 'three' });
+  t.deepEqual(seen.lines, [
+    { node: one!.id, name: one!.name, site: one!.site, is: 'stays', why: 'it has it' },
+  ]);
+  for (const asked of [
+    { count: 500 },
+    { perSite: 1 },
+    { where: {} },
+    { where: { site: ['par'] }, count: 2 },
+    { share: { ...SHARE, ports: ['tcp/99'] } },
+  ])
+    await t.throwsAsync(theirs.say('slice plan', { name: 'three', ...asked }), { code: 'SLICE_PLAN' });
+  // Its node leaves; what comes in its place says nothing of what is left there, nor of what is elsewhere.
+  await say('node retire', { node: one!.id, reason: 'broken' });
+  const after = await theirs.say<Explained>('slice plan', { name: 'three' });
+  t.deepEqual(
+    after.lines.map(({ is, why }) => `${is}: ${why}`),
+    ['leaves: it is retired', 'comes: it has room'],
+  );
+  const named = after.lines.map(({ node }) => node);
+  for (const { name } of (await fleet.nodes.getMany(ids)).filter(({ id }) => !named.includes(id)))
+    t.false(JSON.stringify(after).includes(name), name);
+  t.false(JSON.stringify([seen, after]).includes('whose'));
+});
+
+test('nobody fills the history, or the log of decisions, by asking again and again', async (t) => {
+  const { as, member, fleet } = await elsewhere(t);
+  await member(1, []);
+  const core = await as({ name: 'ann' });
+  await core.say('slice create', wish('probe', 1));
+  const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
+  const again = async (name: string, times: number, input: (i: number) => object) => {
+    const codes = new Map<string, number>();
+    for (let i = 0; i < times; i += 1) {
+      const code = await owner.say(name, input(i)).then(
+        () => 'done',
+        (error: { code: string }) => error.code,
+      );
+      codes.set(code, (codes.get(code) ?? 0) + 1);
+    }
+    return Object.fromEntries(codes);
+  };
+  t.deepEqual(await again('node list', 103, () => ({})), { OPERATOR_ROLE: 103 });
+  const now = Date.now();
+  t.deepEqual(await again('slice extend', 61, () => ({ name: 'probe', expires: now + 91 * DAY })), {
+    SLICE_DATE: 61,
+  });
+  const later = (i: number) => ({ name: 'probe', expires: now + 60 * DAY + i });
+  t.deepEqual(await again('slice extend', 63, later), { done: 60, OPERATOR_PACE: 3 });
+  for (let i = 0; i < 61; i += 1) await core.say('slice extend', later(200 + i));
+  const actions = Map.groupBy(await fleet.audit.read(), ({ action, actor }) => `${actor} ${action}`);
+  t.is(actions.get('operator:eve refused')?.length, 100);
+  t.regex(actions.get('operator:eve refused')?.at(-1)?.reason ?? '', /is not written/);
+  t.is(actions.get('operator:eve slice')?.length, 60);
 });
 
 test('what is no slice is refused with the field, and nothing is made', async (t) => {

@@ -93,3 +93,19 @@ test('whatever a node says, what is kept of it is bounded, and no two occurrence
     }),
   );
 });
+
+test('disks foretell that they fail since the first word of it; an unknown one, and a pause, end that', (t) => {
+  const disk = (failing: boolean | null, name = 'sda: WWN 1') => ({ disk: name, failing, why: 'used 90%' });
+  const since = (...words: Parameters<typeof heard>[0]) => heard(words).failing?.since;
+  const fails = [
+    { minute: 1, smart: [disk(true)] },
+    { minute: 9, smart: [{ ...disk(true), why: 'used 91%' }] },
+  ];
+  t.is(since(...fails), 1e12 + MINUTE, 'numbers grow');
+  t.is(since(...fails, { minute: 10, smart: [disk(null)] }), undefined);
+  t.is(since(...fails, { minute: 10, smart: [] }), undefined);
+  t.is(since(...fails, { minute: 10 }), undefined);
+  t.is(since(...fails, { minute: 10, paused: true, smart: [disk(true)] }), 1e12 + 10 * MINUTE);
+  t.is(since(...fails, { minute: 10, smart: [disk(true), disk(true, 'sdb: WWN 2')] }), 1e12 + 10 * MINUTE);
+  t.is(since({ minute: 1, smart: [disk(null), disk(false)] }), undefined);
+});

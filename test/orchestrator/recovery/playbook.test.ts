@@ -14,6 +14,8 @@ import {
   wipeTime,
 } from '../../../orchestrator/recovery/playbook.ts';
 import { signalled } from '../../../orchestrator/recovery/signalled.ts';
+import { asksFor, isFromOutside } from '../../../orchestrator/recovery/signals.ts';
+import { ticketOf } from '../../../orchestrator/recovery/ticket.ts';
 
 const MINUTE = 60_000;
 const T0 = 1_800_000_000_000;
@@ -25,6 +27,7 @@ const FACTS: Facts = {
     wellSince: null,
     isWhole: true,
     shortfall: null,
+    failing: false,
     banned: null,
     recovery: 'wipe',
     rescue: 'person',
@@ -56,6 +59,18 @@ function play(incident: Incident, facts: (minute: number) => Partial<Facts>, min
   }
   return { done, incident: now };
 }
+
+test('no restart mends a disk that foretells its end: a person is asked, until it was changed', (t) => {
+  const smart = decided(undefined, signalled(undefined, NODE, cause('broken', 'smart'), T0)!, T0);
+  const well = { wellSince: T0 - 1, state: 'healthy' as const };
+  const asked = play(smart, () => ({ ...well, failing: true }), 60);
+  t.deepEqual(asked.done, []);
+  t.is(asked.incident.step, 'person');
+  t.regex(ticketOf(asked.incident, undefined, true)[0]!, /^change the disk of n1/);
+  t.is(turn(smart, { ...FACTS, ...well }).told?.step, 'person', 'also by a server that has not heard it yet');
+  t.is(play(asked.incident, () => well, 60).incident.step, 'person', 'it has not started again');
+  t.is(play(asked.incident, () => ({ ...well, wellSince: T0 + 61 * MINUTE }), 90).incident.step, 'ended');
+});
 
 test('broken: from the gentlest to the last, each with its time, then a person, or the road of the wipe', (t) => {
   const { done, incident } = play(begun('broken'), () => ({ recovery: 'person' }), 300);
@@ -245,6 +260,7 @@ const event = fc.oneof(
       hasTpm: fc.boolean(),
       isWhole: fc.boolean(),
       shortfall: fc.constantFrom(null, null, 'it has 1 of 2 disks'),
+      failing: fc.boolean(),
       busy: fc.constantFrom(null, 'r1'),
       stopped: fc.constantFrom(null, 'breaker'),
       banned: fc.constantFrom(null, null, null, 'ann'),
@@ -366,4 +382,41 @@ test('what a system outside says is no reason for a wipe, and whoever is suspect
   }
   const fenced = begun('compromised');
   t.like(signalled(fenced, NODE, asks, T0), { road: 'compromised', step: 'fenced', signal: 'measurement' });
+});
+
+test('a machine that reads every byte of its disks before it wipes them has the time for that, too', (t) => {
+  t.is(wipeTime(50e6, 'all') - wipeTime(50e6), 4 * 3600_000);
+  t.is(wipeTime(50e6, 'heads') - wipeTime(50e6), 10 * 60_000);
+});
+
+test('in whatever order it is seen, said and suspected: what a server has seen counts as seen, and who is suspected waits', (t) => {
+  const kinds = ['silent', 'smart', 'reported', 'suspected', 'measurement', 'operator'] as const;
+  const one = (signal: (typeof kinds)[number]) => ({
+    ...cause(signal === 'measurement' ? 'compromised' : 'broken', signal),
+    ...{ evidence: [`${signal} ${Math.random()}`], asks: signal === 'suspected' },
+  });
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 8 }), (signals) => {
+      let now: Incident | undefined;
+      for (const signal of signals) {
+        const told = signalled(now, NODE, one(signal), T0);
+        if (told !== null) now = decided(now, told, T0);
+      }
+      const others = signals.filter((signal) => signal !== 'reported' && signal !== 'suspected');
+      const isMeantFirst = signals[0] === 'operator';
+      if (others.some((signal) => signal !== 'operator') || isMeantFirst) t.false(isFromOutside(now!));
+      else t.true(isFromOutside(now!));
+      if (signals.includes('measurement')) t.like(now, { road: 'compromised', step: 'fenced' });
+      else t.is(asksFor(now!), signals.includes('suspected'));
+      if (asksFor(now!)) {
+        t.is(now!.step, 'person');
+        t.deepEqual(
+          turn(now!, { ...FACTS, state: 'healthy', wellSince: T0, now: T0 + 60 * MINUTE }).told,
+          null,
+        );
+        t.regex(ticketOf(now!, undefined, true)[0]!, /a system outside suspects it/);
+      }
+    }),
+    { numRuns: 1000 },
+  );
 });

@@ -2,10 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Reattestation } from '../../../bootserver/directory.ts';
+import type { Incident } from '../../../orchestrator/fleet/decisions/incidents.ts';
 import { FleetDirectory } from '../../../orchestrator/fleet/directory.ts';
 import { KEYS } from '../../../orchestrator/fleet/keys.ts';
 import type { Policy } from '../../../orchestrator/fleet/site.ts';
 import { readGuard, resume } from '../../../orchestrator/recovery/guard.ts';
+import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import type { HardwareTold } from '../../../protocol/enrolment/heartbeat.ts';
@@ -122,6 +124,37 @@ test('a site that wants nothing of it, or only repairs, is told; another rule of
     t.is(incident(id), undefined, JSON.stringify(policy));
     t.is((await fleet.nodes.get(id))?.state, 'degraded', 'as before there was an automation');
   }
+});
+
+test('a disk that foretells for long that it fails opens one incident, and people see which it is', async (t) => {
+  const policy = { automation: 'fence' as const, signals: { 'no-quote': 'off' as const } };
+  const { watch, member, incident, clock, tells, fleet, guard } = await world(t, policy);
+  const [id, unsure] = await Promise.all([1, 2].map(member));
+  while ([id!, unsure!].some((one) => guard.stopped('repair', { id: one }) !== null)) await sleep(10);
+  const disk = { disk: 'nvme0n1: WWN eui.01, slot 3', why: 'it can only be read' };
+  const go = async (from: number, to: number) => {
+    for (let minute = from; minute <= to; minute++) {
+      clock.now = START + minute * MINUTE;
+      await tells(1, { smart: [{ ...disk, failing: true }] });
+      await tells(2, { smart: [{ ...disk, failing: null }] });
+      await watch.look();
+    }
+  };
+  await go(0, 89);
+  t.is(incident(id!), undefined);
+  await go(90, 90);
+  t.like(incident(id!), { road: 'broken', step: 'open', signal: 'smart', number: 1 });
+  t.regex(
+    incident(id!)!.evidence.join(),
+    /told for 90 min: nvme0n1: WWN eui\.01, slot 3: it can only be read/,
+  );
+  t.true(watch.isFailing(id!));
+  t.like((await fleet.nodes.get(id!))?.observed.smart?.[0], { ...disk, failing: true });
+  const over = (known: Incident | undefined) => ({ ...known!, step: 'ended' as const });
+  await decideIncident(fleet, id!, over, { actor: 'ann', at: clock.now });
+  await go(91, 200);
+  t.like(incident(id!), { step: 'ended', number: 1 }, 'a person knows it');
+  t.is(incident(unsure!), undefined);
 });
 
 test('errors of memory and disks, and a clock that is off, break a node when they go on', async (t) => {
