@@ -1,8 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { mustRun } from '../../../../base/run.ts';
+import { until } from '../../../support/until.ts';
+
+const listens = (path: string) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
 
 /** A software TPM 2.0 of its own on a unix socket; its seeds are in `folder`, so the same folder is the same TPM. */
 export class SoftwareTpm {
@@ -65,18 +75,9 @@ export class SoftwareTpm {
       ],
       { stdio: 'ignore' },
     );
-    for (let i = 0; i < 200; i++) {
-      if (
-        await access(socket).then(
-          () => true,
-          () => false,
-        )
-      ) {
-        return this;
-      }
-      await sleep(25);
-    }
-    throw new Error('swtpm does not start');
+    // Its file is there before it listens.
+    await until(() => listens(socket), { within: 60_000, story: () => 'swtpm does not start' });
+    return this;
   }
 
   /** Without the kernel's resource manager one user at a time is what a TPM bears. */
