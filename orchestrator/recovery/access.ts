@@ -8,7 +8,7 @@ import { BootwaveError, refusal } from '../../base/error.ts';
 import { rawPublicKey } from '../../keys/ssh-key.ts';
 import { RESCUE_LIMITS, type RescueRequest } from '../../protocol/agent/rescue.ts';
 import type { By } from '../fleet/acting.ts';
-import { type Incident, rescueOf } from '../fleet/decisions/incidents.ts';
+import { type Incident, isOver, rescueOf } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { askRescue } from '../transport/ask-rescue.ts';
 import type { LinkTarget } from '../transport/channel.ts';
@@ -27,17 +27,32 @@ export const ACCESS = {
   again: 500,
 } as const;
 
+/** @throws BootwaveError `INCIDENT_ROAD`, `INCIDENT_OVER` */
+export function inRoadOfBroken(now: Incident | undefined, { name }: { name: string }): Incident {
+  if (now === undefined || isOver(now))
+    throw refusal(
+      'INCIDENT_OVER',
+      `no incident of node ${name} is open`,
+      `bootwave node recover ${name} --reason WHY begins one`,
+    );
+  if (now.road === 'broken') return now;
+  throw refusal(
+    'INCIDENT_ROAD',
+    `node ${name} may be in somebody else's hands: nobody looks into it, and it gets no order but to wipe`,
+    `'bootwave incident evidence ${name}' shows what servers have seen of it; its disk can be taken out`,
+  );
+}
+
 type Grant = { authority: KeyObject; hex: string; until: number };
 /** Of this process, by node. */
 const grants = new Map<string, Grant>();
 
 export type Access = { incident: Incident; until: number; authority: KeyObject; fresh: boolean };
 
-/** @throws BootwaveError `INCIDENT_NO_RESCUE`, and what `checked` and `decideIncident` throw */
+/** @throws BootwaveError `INCIDENT_NO_RESCUE`, `INCIDENT_ROAD`, `INCIDENT_OVER`, and what `decideIncident` throws */
 export async function openAccess(
   fleet: Fleet,
   { id, name }: { id: string; name: string },
-  checked: (now: Incident | undefined) => Incident,
   by: By,
 ): Promise<Access> {
   let grant = grants.get(id);
@@ -45,7 +60,7 @@ export async function openAccess(
     fleet,
     id,
     (now) => {
-      const known = checked(now);
+      const known = inRoadOfBroken(now, { name });
       const { rescue } = known;
       if (rescue == null)
         throw refusal(

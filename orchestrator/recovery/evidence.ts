@@ -11,12 +11,14 @@ import { BootwaveError, refusal, whyText } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import { LOOKS, type RescueRequest } from '../../protocol/agent/rescue.ts';
 import type { By } from '../fleet/acting.ts';
-import type { Incident } from '../fleet/decisions/incidents.ts';
+import { type Incident, isHeldBy, rescueOf } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { targetsOf } from '../rollout/run/targets.ts';
+import { lookInto, openAccess } from './access.ts';
 import { decideIncident } from './incidents.ts';
 
-export const EVIDENCE = {
+const EVIDENCE = {
   /** Of one node's incident; each has at most a few MiB. */
   files: 16,
   /** Entries of the node's history. */
@@ -39,7 +41,9 @@ export type Shown = {
   /** Nothing is kept where it fires. */
   signal: AbortSignal;
   /** Milliseconds after which nothing more is asked but hashes. */
-  looks: number;
+  looks?: number;
+  /** At which it is collected by itself; left out: a person asked for it. */
+  moment?: string;
 };
 
 /**
@@ -69,7 +73,9 @@ export async function collect(
   const name = `${record.id}-${incident.number}-${time}-${sha256.slice(0, 12)}.tar`;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFileAtomic(join(folder, name), bytes, 0o600);
-  const one = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const { moment } = asked;
+  const made = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const one = moment === undefined ? made : { ...made, moment };
   await decideIncident(
     fleet,
     record.id,
@@ -82,6 +88,27 @@ export async function collect(
     by,
   );
   return one;
+}
+
+/**
+ * When evidence is collected with no person asked: once for each fence, before the wipe, and once for each rescue.
+ * @returns null: nothing is to be collected, or it was
+ */
+export function momentOf(incident: Incident, now: number): string | null {
+  const rescue = rescueOf(incident, now) === null ? null : `rescue ${incident.rescue!.at}`;
+  const moment = isHeldBy(incident) ? `fence ${incident.tries.returns ?? 0}` : rescue;
+  return incident.collected?.some((one) => one.moment === moment) ? null : moment;
+}
+
+/** Asks a node in rescue, with an access of its own half an hour. @throws BootwaveError `INCIDENT_*`, `NODE_NOT_MEMBER` */
+export async function showOf(
+  record: NodeRecord,
+  { fleet, by, signal }: { fleet: Fleet; by: By; signal: AbortSignal },
+): Promise<Show> {
+  const opened = await openAccess(fleet, record, by);
+  const target = await targetsOf(fleet)(record.id);
+  const who = `incident ${opened.incident.number} of ${record.name}, evidence for ${by.actor}`;
+  return (request) => lookInto(target, opened, request, { fleet, who, signal });
 }
 
 /** @throws BootwaveError `EVIDENCE_NONE`, `EVIDENCE_GONE`, `EVIDENCE_CHANGED` */
@@ -116,7 +143,7 @@ export async function kept(
 }
 
 /** All that a node in rescue shows, one after the other. */
-async function shownBy({ show, disks, signal, looks }: Shown & { show: Show }) {
+async function shownBy({ show, disks, signal, looks = EVIDENCE.looks }: Shown & { show: Show }) {
   const asked: [string, RescueRequest][] = [
     ...LOOKS.map((look): [string, RescueRequest] => [look, { operation: 'look', look }]),
     ...disks.map((disk, i): [string, RescueRequest] => [`hash-${i + 1}`, { operation: 'hash-disk', disk }]),

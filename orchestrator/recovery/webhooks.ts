@@ -11,7 +11,7 @@ import { isRegistered } from '../fleet/transitions.ts';
 import { SEVERITIES } from './rules.ts';
 import type { Taken } from './taken.ts';
 
-export const sourceSchema = z.object({
+const sourceSchema = z.object({
   /** As `webhookKeyIn` writes it: the server keeps no secret of it. */
   key: z.string(),
   severity: z.enum(SEVERITIES),

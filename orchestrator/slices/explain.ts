@@ -19,13 +19,13 @@ export type Explained = {
 
 /**
  * @param seats after all slices were placed
- * @param names whether other slices are named
+ * @param whole whether other nodes and slices are named: an owner knows neither
  */
 export function explain(
   wish: Wish,
   placed: Placed,
   seats: ReadonlyMap<string, Seat>,
-  names = true,
+  whole = true,
 ): Explained {
   const has = new Map<string, number>();
   for (const id of placed.nodes) {
@@ -33,23 +33,27 @@ export function explain(
     has.set(site, (has.get(site) ?? 0) + 1);
   }
   const chosen = new Set(placed.nodes);
-  const lines = [...seats.values()].map((seat): Line => {
+  const all = [...seats.values()].map((seat): Line => {
     const { id: node, name, site } = seat.host;
     const line = (is: Line['is'], why: string): Line => ({ node, name, site, is, why });
     if (placed.stays.has(node)) return line('stays', 'it has it');
     if (chosen.has(node))
-      return line('comes', `${leftOf(seat)} are left of it, and ${has.get(site)} are at ${site}`);
+      return line(
+        'comes',
+        whole ? `${leftOf(seat)} are left of it, and ${has.get(site)} are at ${site}` : 'it has room',
+      );
     const left = placed.leaves.get(node);
     if (left !== undefined)
       return line(
         'leaves',
-        left === 'many' ? 'its site, or the slice, has enough' : textOf(left, wish, seat, names),
+        left === 'many' ? 'its site, or the slice, has enough' : textOf(left, wish, seat, whole),
       );
     const obstacle = obstacleOf(wish, seat);
-    if (obstacle !== null) return line('not', textOf(obstacle, wish, seat, names));
+    if (obstacle !== null) return line('not', textOf(obstacle, wish, seat, whole));
     const isFull = wish.perSite !== null && (has.get(site) ?? 0) >= wish.perSite;
     return line('not', isFull ? `${site} has ${wish.perSite} already` : 'others were taken');
   });
+  const lines = whole ? all : all.filter(({ is }) => is !== 'not');
   const rank = { leaves: 0, comes: 1, stays: 2, not: 3 } as const;
   lines.sort((a, b) => rank[a.is] - rank[b.is] || (a.name < b.name ? -1 : 1));
   const help = placed.missing === 0 ? [] : helpFor(wish, placed, seats, has);
@@ -64,7 +68,7 @@ function textOf(
   obstacle: Obstacle,
   { where, share, extra = { cpu: 0, memory: 0 } }: Pick<Wish, 'where' | 'share' | 'extra'>,
   seat: Seat,
-  names: boolean,
+  whole: boolean,
 ): string {
   const { host, ports } = seat;
   switch (obstacle) {
@@ -87,7 +91,7 @@ function textOf(
       return host.closed ?? '';
     case 'ports': {
       const port = share.ports.find((one) => host.ports.has(one) || ports.has(one)) ?? '';
-      return `port ${port} is that of ${host.ports.has(port) ? "one of the fleet's services" : names ? `slice ${ports.get(port)}` : 'another slice'}`;
+      return `port ${port} is that of ${host.ports.has(port) ? "one of the fleet's services" : whole ? `slice ${ports.get(port)}` : 'another slice'}`;
     }
     case 'memory':
       return `${Math.max(0, mib(roomLeft(seat, 'memory')))} MiB of memory are left, and ${mib(share.memory + extra.memory)} are asked for`;

@@ -92,6 +92,8 @@ export const incidentSchema = z.object({
         by: z.string(),
         /** What the node did not show, and why. */
         missing: z.array(z.string()).max(64),
+        /** Of its incident, at which it was collected by itself (recovery/evidence.ts). Absent: a person asked for it. */
+        moment: z.string().max(64).optional(),
       }),
     )
     .max(64)

@@ -126,11 +126,15 @@ function mustBeSoon(expires: number, now: number, most: number): void {
   );
 }
 
-/** @throws BootwaveError `SLICE_COUNT` for one that is not there, without a count */
+/** @throws BootwaveError `SLICE_COUNT` for one that is not there, without a count; `SLICE_PLAN` for a wish of an owner */
 export async function plan(
   { name, ...asked }: Named & { [K in keyof Asked]?: Asked[K] | undefined },
   { fleet, paths, by, identity }: Acting,
 ): Promise<Explained> {
+  const isOwner = identity.role === 'slice-owner';
+  // By what they ask for they would read the fleet: which nodes it has, and what others have of them.
+  if (isOwner && Object.keys(asked).length > 0)
+    throw refusal('SLICE_PLAN', 'an owner plans a slice as it is', 'ask the core team for another one');
   const known = await findSlice(fleet, name);
   const { count = known?.count, perSite = known?.perSite ?? null, where = known?.where ?? {} } = asked;
   const share = asked.share ?? known?.share;
@@ -142,7 +146,7 @@ export async function plan(
     );
   const wish: Wish = { name, count, perSite, where, share, nodes: known?.nodes ?? [] };
   const { placed, seats } = await placesWith(fleet, paths, by.at, wish);
-  return explain(wish, placed.get(name)!, seats, identity.role !== 'slice-owner');
+  return explain(wish, placed.get(name)!, seats, !isOwner);
 }
 
 const phaseOf = (slice: Slice, now: number): Phase =>

@@ -19,6 +19,7 @@ import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import { lookInto, openAccess } from '../../../orchestrator/recovery/access.ts';
 import { collect as collectOf } from '../../../orchestrator/recovery/evidence.ts';
 import { fence } from '../../../orchestrator/recovery/fence.ts';
+import { startEvidenceKeeper } from '../../../orchestrator/recovery/keep-evidence.ts';
 import { startRescueKeeper } from '../../../orchestrator/recovery/keep-rescue.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
@@ -230,10 +231,14 @@ test.serial(
     const { acting, node, fleet, paths } = await house(t, await server(t));
     await acts.recover(WHY, acting);
     await acts.rescue(WHY, acting);
-    const { incident, ...opened } = await openAccess(fleet, { id: NODE, name: 'n1' }, (now) => now!, {
-      actor: 'operator:ann',
-      at: Date.now(),
-    });
+    const { incident, ...opened } = await openAccess(
+      fleet,
+      { id: NODE, name: 'n1' },
+      {
+        actor: 'operator:ann',
+        at: Date.now(),
+      },
+    );
     t.truthy(incident);
     await slowRoot(t, node);
     const target = await targetsOf(fleet)(NODE);
@@ -359,3 +364,60 @@ test.serial(
     t.is((await readdir(paths.evidence)).length, 16, 'nothing was written in vain');
   },
 );
+
+test.serial(
+  'evidence by itself: a node taken into rescue shows all of it once, and no person asked',
+  async (t) => {
+    const { acting, fleet, paths } = await house(t, await server(t));
+    await fleet.sites.set('default', { evidence: 'collect' }, { actor: 'operator:ann', at: 1 });
+    const stop = new AbortController();
+    const kept = startEvidenceKeeper({
+      ...{ fleet, folder: paths.evidence, site: 'default', log: silent, signal: stop.signal },
+      times: { look: 50, again: 200 },
+    });
+    t.teardown(async () => {
+      stop.abort();
+      await kept;
+    });
+    await acts.recover(WHY, acting);
+    await sleep(300);
+    t.is(
+      fleet.decisions.incidents.of(NODE)?.collected,
+      undefined,
+      'it runs its services: nobody looks into it',
+    );
+    await acts.rescue(WHY, acting);
+    const all = () => fleet.decisions.incidents.of(NODE)?.collected ?? [];
+    for (const last = performance.now() + 120_000; all().length === 0; await sleep(50))
+      if (performance.now() > last) throw new Error('nothing was collected');
+    const known = await unpacked(Buffer.from((await take({ node: NODE }, acting)).tar, 'base64'));
+    t.regex(known.get('node/processes')!, new RegExp(`^${process.pid} parent`, 'm'));
+    await sleep(500);
+    t.like(all(), { length: 1, 0: { by: 'recovery' } });
+  },
+);
+
+test.serial('nodes in rescue that answer slowly keep no evidence of a fenced one waiting', async (t) => {
+  const world = await server(t);
+  const { acting, fleet, paths, node } = await house(t, world);
+  await fleet.sites.set('default', { evidence: 'collect' }, { actor: 'operator:ann', at: 1 });
+  const other = enrolment(2);
+  await world.admit(other);
+  await acts.recover(WHY, acting);
+  const asked = await slowRoot(t, node);
+  const stop = new AbortController();
+  const kept = startEvidenceKeeper({
+    ...{ fleet, folder: paths.evidence, site: 'default', log: silent, signal: stop.signal },
+    ...{ times: { look: 50, again: 200 }, atOnce: 1 },
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await kept;
+  });
+  await acts.rescue(WHY, acting);
+  await asked(1);
+  const seen = { signal: 'measurement', evidence: ['strange PCR 11'], reason: 'x' };
+  await fence(fleet, other.id, seen, { actor: 'recovery', at: Date.now() });
+  await until(() => fleet.decisions.incidents.of(other.id)?.collected?.length === 1);
+  t.is(fleet.decisions.incidents.of(NODE)?.collected, undefined, 'and it is still asked');
+});

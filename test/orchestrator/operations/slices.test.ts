@@ -158,14 +158,42 @@ test('no room: nothing is made, and it is said which constraint it is and what w
   ]);
   await t.throwsAsync(say('slice plan', { name: 'none' }), { code: 'SLICE_COUNT' });
 
-  // A port of a slice is nobody else's; an owner is not told whose it is.
+  // A port of a slice is nobody else's.
   await say('slice create', wish('one', 3));
   await t.throwsAsync(say('slice create', wish('two', 1)), { code: 'SLICE_NO_ROOM' });
-  await say('slice create', wish('three', 1, { share: { ...SHARE, ports: [] } }));
+});
+
+test('an owner reads nothing of the fleet by planning: no other node, no slice, and how much is left nowhere', async (t) => {
+  const { as, member, fleet } = await elsewhere(t);
+  const ids = [await member(1, []), await member(2, []), await member(3, [], 'par')];
+  const { say } = await as({ name: 'ann' });
+  await say('slice create', wish('whose', 3, { share: { ...SHARE, ports: ['tcp/99'] } }));
+  const [one] = (await say<ShownSlice>('slice create', wish('three', 1, { share: { ...SHARE, ports: [] } })))
+    .nodes;
   const theirs = await as({ name: 'eve', role: 'slice-owner', slices: ['three'] });
-  const seen = await theirs.say<Explained>('slice plan', { name: 'three', share: SHARE });
-  t.true(seen.lines.some(({ why }) => why === 'port tcp/8080 is that of another slice'));
-  t.false(JSON.stringify(seen).includes('one'));
+  const seen = await theirs.say<Explained>('slice plan', { name: 'three' });
+  t.deepEqual(seen.lines, [
+    { node: one!.id, name: one!.name, site: one!.site, is: 'stays', why: 'it has it' },
+  ]);
+  for (const asked of [
+    { count: 500 },
+    { perSite: 1 },
+    { where: {} },
+    { where: { site: ['par'] }, count: 2 },
+    { share: { ...SHARE, ports: ['tcp/99'] } },
+  ])
+    await t.throwsAsync(theirs.say('slice plan', { name: 'three', ...asked }), { code: 'SLICE_PLAN' });
+  // Its node leaves; what comes in its place says nothing of what is left there, nor of what is elsewhere.
+  await say('node retire', { node: one!.id, reason: 'broken' });
+  const after = await theirs.say<Explained>('slice plan', { name: 'three' });
+  t.deepEqual(
+    after.lines.map(({ is, why }) => `${is}: ${why}`),
+    ['leaves: it is retired', 'comes: it has room'],
+  );
+  const named = after.lines.map(({ node }) => node);
+  for (const { name } of (await fleet.nodes.getMany(ids)).filter(({ id }) => !named.includes(id)))
+    t.false(JSON.stringify(after).includes(name), name);
+  t.false(JSON.stringify([seen, after]).includes('whose'));
 });
 
 test('what is no slice is refused with the field, and nothing is made', async (t) => {

@@ -5,6 +5,7 @@ import { instanceId } from '../../../../protocol/agent/units.ts';
 import { alone } from '../disk/alone.ts';
 import { applyServices, type ServicePlaces } from './apply.ts';
 import { recordsIn } from './instance.ts';
+import { isHeld } from './restrain.ts';
 import { checkUnit } from './units.ts';
 
 type Operations = {
@@ -22,13 +23,21 @@ export const SERVICE_OPERATIONS: Operations = {
   },
 
   async 'services-check'({ name }, places) {
-    const there = await recordsIn(places);
-    if (!there.some((record) => record.name === name))
+    const there = (await recordsIn(places)).find((record) => record.name === name);
+    if (there === undefined)
       throw new BootwaveError({
         code: 'SERVICE_NOT_HERE',
         what: `no instance of ${name} runs on this node`,
         unchanged: 'nothing was run',
         next: 'order it first',
+      });
+    // Its check is a program of it, too.
+    if (isHeld(there))
+      throw new BootwaveError({
+        code: 'SERVICE_FROZEN',
+        what: `${name} is frozen on this node: nothing of it runs`,
+        unchanged: 'nothing was run',
+        next: 'let it go first',
       });
     // Ends when the command has ended, or took too long; fails when it failed.
     const { code } = await places.systemctl('start', checkUnit(instanceId(name)));

@@ -13,7 +13,7 @@ import { type InstanceRecord, instanceFolder, noteRestraint } from './instance.t
 import { connectionRules } from './net.ts';
 import { placeOf } from './place.ts';
 import type { StepPlaces } from './steps.ts';
-import { netUnit } from './units.ts';
+import { checkUnit, netUnit } from './units.ts';
 
 export const restraintOf = ({ restraints }: Pick<Order, 'restraints'>, name: string): Restraint | null =>
   restraints?.find((one) => one.name === name) ?? null;
@@ -45,6 +45,10 @@ async function isSo(record: InstanceRecord, wanted: Restraint | null, places: Pl
   return !isFreeze(wanted) || (await runsOn(record.name, places)) !== true;
 }
 
+/** Whether nothing of it may be begun, by whomever: it is frozen, or nobody knows. */
+export const isHeld = ({ restraint, unsure }: Pick<InstanceRecord, 'restraint' | 'unsure'>): boolean =>
+  unsure === true || isFreeze(restraint ?? null);
+
 const isFreeze = (restraint: Restraint | null): boolean => restraint?.how === 'freeze';
 
 /** Its programs go on, so that they can end themselves; nothing of it reaches the network yet. */
@@ -52,7 +56,7 @@ export async function thaw(
   { name, restraint, unsure }: Pick<InstanceRecord, 'name' | 'restraint' | 'unsure'>,
   places: Places,
 ): Promise<void> {
-  if (unsure !== true && restraint?.how !== 'freeze') return;
+  if (!isHeld({ restraint, unsure })) return;
   await writeFileAtomic(
     join(instanceFolder(places, name), 'freezer.conf'),
     freezerText(name, false, places),
@@ -80,6 +84,9 @@ async function change(
   const unit = netUnit(instanceId(name));
   const { code, stderr } = await places.systemctl('reload', unit);
   if (code !== 0) return `reload ${unit}: ${stderr.trim()}`;
+  // It runs inside, but in a cgroup of its own, which is not frozen.
+  if (isFrozen && record.health?.check.kind === 'exec')
+    await places.systemctl('stop', checkUnit(instanceId(name)));
   if (!(await untilSo(name, isFrozen, places)))
     return isFrozen ? 'some of its programs do not stop; its network is cut' : 'its programs do not go on';
   await noteRestraint(record, wanted, places);

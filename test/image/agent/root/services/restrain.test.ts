@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { applyServices } from '../../../../../image/agent/root/services/apply.ts';
 import { recordsIn } from '../../../../../image/agent/root/services/instance.ts';
-import { netUnit } from '../../../../../image/agent/root/services/units.ts';
+import { SERVICE_OPERATIONS } from '../../../../../image/agent/root/services/operations.ts';
+import { checkUnit, netUnit } from '../../../../../image/agent/root/services/units.ts';
 import { instanceUnit } from '../../../../../protocol/agent/units.ts';
 import type { Restraint } from '../../../../../protocol/order.ts';
 import { manifestOf } from './any-manifest.ts';
@@ -14,9 +15,10 @@ import { ID, setUp } from './node.ts';
 const FREEZE: Restraint = { name: 'fleet/web', how: 'freeze' };
 const THROTTLE: Restraint = { name: 'fleet/web', how: 'throttle', rate: 50_000 };
 
-async function running(t: ExecutionContext) {
+type Check = { kind: 'tcp'; port: number } | { kind: 'exec'; command: string[] };
+async function running(t: ExecutionContext, check: Check = { kind: 'tcp', port: 81 }) {
   const node = await setUp(t);
-  const health = { check: { kind: 'tcp' as const, port: 81 } };
+  const health = { check };
   const first = released('fleet/web', '1', await makeBundle(node.folder), manifestOf({ health }));
   const other = released(
     'fleet/web',
@@ -69,6 +71,24 @@ test('what runs is frozen where it stands, its network first, and let go again; 
   );
   t.is(free.view.restraint, null);
   t.is((await recordsIn({ run: node.at('run') }))[0]!.restraint, undefined);
+});
+
+test('the command of its health check is a program of it: it ends when it is frozen, and nobody has root begin it then', async (t) => {
+  const { node, told } = await running(t, { kind: 'exec', command: ['/bin/x'] });
+  const check = () =>
+    SERVICE_OPERATIONS['services-check']({ operation: 'services-check', name: 'fleet/web' }, node.places);
+  await told();
+  t.true((await check()).healthy);
+  t.deepEqual((await told(FREEZE)).said, [`reload ${NET}`, `stop ${checkUnit(ID)}`]);
+  await t.throwsAsync(check(), { code: 'SERVICE_FROZEN' });
+  node.stops(false);
+  await node.again();
+  t.is((await told(FREEZE)).view.restraint, null);
+  await t.throwsAsync(check(), { code: 'SERVICE_FROZEN' }, 'nobody knows whether it stands');
+  node.stops(true);
+  await told(THROTTLE);
+  t.true((await check()).healthy);
+  t.is(node.said.filter((line) => line === `start ${checkUnit(ID)}`).length, 2);
 });
 
 test('after a restart of the node it is not begun while it is frozen, nor in another version, and begins when it is let go', async (t) => {
