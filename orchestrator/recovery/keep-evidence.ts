@@ -48,7 +48,7 @@ function keepEvidence(road: Incident['road'], options: EvidenceKeeping): Promise
     ...{ redis: fleet.redis, name: `evidence ${road} ${site}`, every: times.look, atOnce, log, signal },
     async find() {
       const wanted = fleet.decisions.incidents.all.filter(
-        (one) => one.road === road && one.site === site && momentOf(one, now()) !== null,
+        (one) => one.site === site && momentOf(one, now()) !== null,
       );
       if (wanted.length === 0 || (await fleet.sites.get(site)).policy.evidence === 'none') return [];
       const records = await fleet.nodes.getMany(wanted.map(({ node }) => node));
