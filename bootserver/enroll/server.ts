@@ -3,7 +3,7 @@ import type { Server } from 'node:https';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { defined } from '../../base/defined.ts';
-import { messageOf } from '../../base/error.ts';
+import { messageOf, refusal } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sha256 } from '../../formats/digest.ts';
 import type { Authority } from '../../keys/authority.ts';
@@ -24,6 +24,7 @@ import {
 import { secretsNonceRequest, secretsQuestion } from '../../protocol/enrolment/secrets.ts';
 import { signTime, timeRequest } from '../../protocol/enrolment/server-time.ts';
 import { WIPE_LIMITS, wipedRequest, wipeNonceRequest } from '../../protocol/enrolment/wipe.ts';
+import { type Grown, type GrowthRequest, growthRequest } from '../../protocol/service/growth.ts';
 import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
@@ -60,6 +61,8 @@ export type EnrolmentOptions = {
   bans?: BanList;
   /** Secrets of services; none by default. */
   secrets?: SecretsOfFleet;
+  /** An instance asks for more nodes for its slice: who it is its token shows. Without it no slice grows. */
+  grow?: (asked: GrowthRequest & { address: string }) => Promise<Grown>;
   log: Logger;
   heartbeatSeconds: number;
   /** Seconds between two attestations of a member; without it they attest when they enrol. */
@@ -191,6 +194,12 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   app.post(PATHS.secrets, { bodyLimit: LIMITS.evidenceBytes }, async (request) => {
     const identity = clientIdentity(peerOf(request), trust, now());
     return forSecrets.answer({ ...identity, address: addressOf(request) }, body(secretsQuestion, request));
+  });
+  app.post(PATHS.growth, async (request) => {
+    const asked = body(growthRequest, request);
+    if (options.grow === undefined)
+      throw refusal('GROWTH_NONE', 'no slice grows by itself at this boot server');
+    return options.grow({ ...asked, address: addressOf(request) });
   });
   app.post(PATHS.nonce, async (request) => {
     body(nonceRequest, request);

@@ -11,6 +11,7 @@ import type { Signed } from '../operators/request.ts';
 import type { Request } from '../operators/requests.ts';
 import { type Acting, type Carrying, type House, holds, type Operation } from './operation.ts';
 import { parse } from './parse.ts';
+import { whileTheyMay } from './still.ts';
 import { approveRequest, askSecond, NeedsSignature, signedWish } from './two-people.ts';
 
 export type Ask = {
@@ -68,11 +69,15 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
     if (denial !== null) throw refused(denial);
   };
   const carried = carrying && { ...carrying, still };
-  const context = acting(house, { ...from, identity, carrying: carried }, records, operation, ask.signed);
+  const asked = { name: operation.name, carrying: carried, signal: house.signal };
+  const contextOf = ({ carrying, signal }: Pick<typeof asked, 'carrying' | 'signal'>) =>
+    acting({ ...house, signal }, { ...from, identity, carrying }, records, operation, ask.signed);
   if (!holds(operation.fourEyes, input)) {
-    const result = await (await operation.act())(input, context);
+    const act = await operation.act();
+    const result = await whileTheyMay(asked, (now) => act(input, contextOf(now)));
     return { kind: 'done', result: output(operation, result) };
   }
+  const context = contextOf(asked);
   const prepare = await operation.prepare?.();
   const ready = prepare === undefined ? { input } : await prepare(input, context);
   if ('result' in ready) return { kind: 'done', result: output(operation, ready.result) };

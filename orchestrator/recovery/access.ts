@@ -15,8 +15,17 @@ import type { LinkTarget } from '../transport/channel.ts';
 import { abortedBy } from '../transport/errors.ts';
 import { decideIncident } from './incidents.ts';
 
-/** Milliseconds: how long people may look, what has to be left of it for a look, and in which the node has to have its order. */
-export const ACCESS = { holds: 30 * 60_000, left: 60_000, order: 60_000, again: 500 } as const;
+/**
+ * Milliseconds: how long people may look, what has to be left of it for a look, in which the node has to have its order, and in which it
+ * has to have shown what is no hash, with that: it gives itself a minute.
+ */
+export const ACCESS = {
+  holds: 30 * 60_000,
+  left: 60_000,
+  order: 60_000,
+  looks: 150_000,
+  again: 500,
+} as const;
 
 /** @throws BootwaveError `INCIDENT_ROAD`, `INCIDENT_OVER` */
 export function inRoadOfBroken(now: Incident | undefined, { name }: { name: string }): Incident {
@@ -89,16 +98,25 @@ export async function closeAccess(fleet: Fleet, node: string, by: By): Promise<b
   return changed;
 }
 
+type Looking = {
+  fleet: Pick<Fleet, 'decisions'>;
+  /** For the node. */
+  who: string;
+  signal: AbortSignal;
+  /** Milliseconds for what is no hash. */
+  within?: number;
+};
+
 /**
  * One look, as soon as the node has the order that allows it. It is cut off when the access is closed, or the rescue over; what began in time
  * goes on after the time is over.
- * @throws BootwaveError `RESCUE_ORDER_LATE`, `RESCUE_CLOSED`, and as `askRescue`
+ * @throws BootwaveError `RESCUE_ORDER_LATE`, `RESCUE_CLOSED`, `RESCUE_SLOW`, the reason of `signal`, and as `askRescue`
  */
 export async function lookInto(
   target: LinkTarget,
   access: Access,
   request: RescueRequest,
-  { fleet, who, signal }: { fleet: Pick<Fleet, 'decisions'>; who: string; signal: AbortSignal },
+  { fleet, who, signal, within = ACCESS.looks }: Looking,
 ): Promise<{ bytes: Buffer; more: boolean }> {
   const { incident, authority } = access;
   const hex = rawPublicKey(authority).toString('hex');
@@ -110,13 +128,16 @@ export async function lookInto(
         refusal('RESCUE_CLOSED', `nobody may look at ${incident.name} any more`, 'ask for the access again'),
       );
   }, ACCESS.again);
-  const stop = AbortSignal.any([signal, closed.signal, AbortSignal.timeout(RESCUE_LIMITS.time)]);
+  const time = request.operation === 'look' ? within : RESCUE_LIMITS.time;
+  const late = setTimeout(() => closed.abort(tooSlow(incident.name, time)), time);
+  const stop = AbortSignal.any([signal, closed.signal]);
   try {
     return await retried(target, access, request, { who, stop });
   } catch (error) {
-    throw stop.aborted && !signal.aborted ? abortedBy(stop) : error;
+    throw stop.aborted ? abortedBy(stop) : error;
   } finally {
     clearInterval(watch);
+    clearTimeout(late);
   }
 }
 
@@ -145,3 +166,11 @@ async function retried(
     }
   }
 }
+
+const tooSlow = (name: string, time: number): BootwaveError =>
+  new BootwaveError({
+    code: 'RESCUE_SLOW',
+    what: `node ${name} has not shown it within ${Math.round(time / 1000)} s`,
+    unchanged: 'nothing was shown',
+    next: 'look at something else of it: its disk may be what is slow',
+  });

@@ -18,11 +18,13 @@ import { targetsOf } from '../rollout/run/targets.ts';
 import { lookInto, openAccess } from './access.ts';
 import { decideIncident } from './incidents.ts';
 
-const EVIDENCE = {
+export const EVIDENCE = {
   /** Of one node's incident; each has at most a few MiB. */
   files: 16,
   /** Entries of the node's history. */
   history: 5000,
+  /** Milliseconds after which a node is asked nothing more but hashes: one that answers slowly holds nobody up. */
+  looks: 5 * 60_000,
 } as const;
 
 export type Part = { name: string; bytes: Buffer };
@@ -31,20 +33,32 @@ export type Collected = NonNullable<Incident['collected']>[number];
 /** What a node in rescue is asked. @returns what it shows */
 export type Show = (request: RescueRequest) => Promise<{ bytes: Buffer; more: boolean }>;
 
+export type Shown = {
+  /** Null: the node is not asked. */
+  show: Show | null;
+  /** Of which the node hashes every byte. */
+  disks: readonly string[];
+  /** Nothing is kept where it fires. */
+  signal: AbortSignal;
+  /** Milliseconds after which nothing more is asked but hashes. */
+  looks: number;
+  /** At which it is collected by itself; left out: a person asked for it. */
+  moment?: string;
+};
+
 /**
- * @param show null: the node is not asked
- * @param disks of which the node hashes every byte
- * @param moment at which it is collected by itself; left out: a person asked for it
- * @throws BootwaveError `EVIDENCE_FULL`, and what `decideIncident` throws
+ * @throws BootwaveError `EVIDENCE_FULL`, the reason of `signal`, and what `decideIncident` throws
  */
 export async function collect(
   { fleet, folder }: { fleet: Fleet; folder: string },
   { record, incident }: { record: NodeRecord; incident: Incident },
-  { show, disks, moment }: { show: Show | null; disks: readonly string[]; moment?: string },
+  asked: Shown,
   by: By,
 ): Promise<Collected> {
   checkRoom(incident);
-  const { parts: more, missing } = show === null ? { parts: [], missing: [] } : await shownBy(show, disks);
+  const { show, moment } = asked;
+  const { parts: more, missing } =
+    show === null ? { parts: [], missing: [] } : await shownBy({ ...asked, show });
   const history = await fleet.audit.read({ node: record.id, last: EVIDENCE.history });
   const parts = [
     { name: 'incident.json', bytes: json(incident) },
@@ -141,19 +155,25 @@ export async function kept(
 }
 
 /** All that a node in rescue shows, one after the other. */
-async function shownBy(show: Show, disks: readonly string[]): Promise<{ parts: Part[]; missing: string[] }> {
+async function shownBy({ show, disks, signal, looks }: Shown & { show: Show }) {
   const asked: [string, RescueRequest][] = [
     ...LOOKS.map((look): [string, RescueRequest] => [look, { operation: 'look', look }]),
     ...disks.map((disk, i): [string, RescueRequest] => [`hash-${i + 1}`, { operation: 'hash-disk', disk }]),
   ];
   const parts: Part[] = [];
   const missing: string[] = [];
+  const last = performance.now() + looks;
   for (const [name, request] of asked) {
+    if (request.operation === 'look' && performance.now() > last) {
+      missing.push(`${name}: the node took too long for what came before`);
+      continue;
+    }
     try {
       const { bytes, more } = await show(request);
       parts.push({ name: `node/${name}`, bytes });
       if (more) missing.push(`${name}: its beginning, it is too long`);
     } catch (error) {
+      signal.throwIfAborted();
       missing.push(`${name}: ${whyText(error)}`.slice(0, 300));
     }
   }

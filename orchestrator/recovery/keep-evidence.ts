@@ -5,7 +5,7 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { UP } from '../fleet/transitions.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
-import { collect, momentOf, showOf } from './evidence.ts';
+import { collect, EVIDENCE, momentOf, showOf } from './evidence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { grown } from './signalled.ts';
@@ -56,7 +56,7 @@ export function startEvidenceKeeper(options: EvidenceKeeping): Promise<void> {
       const one = await collect(
         { fleet, folder },
         { record, incident },
-        { show, disks: [], moment },
+        { show, disks: [], signal, looks: EVIDENCE.looks, moment },
         { ...by, at: now() },
       );
       log.info(

@@ -45,6 +45,7 @@ import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { newestHere } from '../releases/newest.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
+import { SliceGrowth } from '../rollout/run/slices/grow.ts';
 import { FleetSecrets } from '../secrets/give.ts';
 import { SecretStore } from '../secrets/store.ts';
 import { SignerClient } from '../signer/client.ts';
@@ -167,10 +168,9 @@ export async function up(
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
-    const secrets = new FleetSecrets({
-      ...{ fleet, paths, store: new SecretStore(paths), signer: standings },
-      now: Date.now,
-    });
+    const store = new SecretStore(paths);
+    const secrets = new FleetSecrets({ ...{ fleet, paths, store, signer: standings }, now: Date.now });
+    const growth = new SliceGrowth({ fleet, paths, store, now: Date.now });
     const delivery = new Delivery();
     const measured = () => delivery.measured();
     ends.push(tellDelivery({ redis: fleet.redis, site, measured, log, signal: stop }));
@@ -187,6 +187,7 @@ export async function up(
         heartbeatSeconds: options.heartbeat,
         attestSeconds: options.attestEvery * 60,
         secrets,
+        grow: (asked) => growth.grow(asked),
         certificateLife: options.certificateLife,
       },
       http: {

@@ -178,4 +178,5 @@ export const PATHS = {
   time: '/v1/time',
   secretsNonce: '/v1/secrets/nonce',
   secrets: '/v1/secrets',
+  growth: '/v1/slice/growth',
 } as const;

@@ -3,7 +3,7 @@
  * else, and what runs in one tries all that it can to see, reach, stop and starve the other. Then somebody asks who sent a packet.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -209,6 +209,15 @@ test.serial("an owner runs a command in their own instance, and in nobody else's
   t.regex(await exec('eve', 'good', '/bin/sh', '-c', 'exit 3'), /^refused: /);
   const history = await core('node', 'history', NODE, '--json');
   t.true(history.includes('cat /state/kept; id -u'));
+  // A file of theirs, onto a disk with a bound and back.
+  const cp = (owner: string, from: string, to: string) => as(owner, 'slice', 'cp', from, to);
+  await writeFile(join(desk, 'words'), 'sent\n');
+  t.regex(await cp('eve', './words', `good/${NODE}:/state/`), /^5 bytes copied/);
+  t.is(await exec('eve', 'good', '/bin/sh', '-c', 'cat /state/words'), 'sent\n');
+  t.regex(await cp('eve', `good/${NODE}:/state/words`, './back'), /^5 bytes copied/);
+  t.is(await readFile(join(desk, 'back'), 'utf8'), 'sent\n');
+  t.regex(await cp('mal', './words', `bad/${NODE}:/state/`), /^refused: [\s\S]*COPY_FULL/);
+  t.regex(await cp('mal', './words', `good/${NODE}:/state/`), /^refused: [\s\S]*OPERATOR_SLICE/);
 });
 
 test.serial('who sent this, and stop it', async (t) => {

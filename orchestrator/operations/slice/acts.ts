@@ -67,9 +67,10 @@ export async function create(
     teams,
     expires,
     hours,
+    grow,
     reason = '',
     ...asked
-  }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires' | 'hours'>,
+  }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires' | 'hours' | 'grow'>,
   acting: Acting,
 ): Promise<ShownSlice> {
   const { fleet, paths, by } = acting;
@@ -91,7 +92,7 @@ export async function create(
     }
     const word: SliceWord = {
       ...{ state: 'live', ...asked, teams, expires, services: [], template: null, reason },
-      ...defined({ hours }),
+      ...defined({ hours, grow }),
       nodes: placed.nodes,
     };
     const person = await personOf(acting);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { RESERVATION_LIMITS } from '../../../protocol/reservation.ts';
+import { MOST_NODES } from '../../../protocol/service/growth.ts';
 import type { Slice } from '../../fleet/decisions/slices.ts';
 import type { Explained } from '../../slices/explain.ts';
 import {
@@ -24,8 +25,8 @@ const words = z.array(siteName).min(1).max(100);
 /** Which nodes, how many, and what it has of each. */
 const wish = z.strictObject({
   /** Of the log of decisions, which stays for ever: each change of places names all nodes. */
-  count: z.int().min(1).max(500),
-  perSite: z.int().min(1).max(500).nullable(),
+  count: z.int().min(1).max(MOST_NODES),
+  perSite: z.int().min(1).max(MOST_NODES).nullable(),
   where: z.strictObject({
     site: words.optional(),
     rack: words.optional(),
@@ -60,6 +61,8 @@ export const create = operation({
     teams: z.array(z.string().min(1).max(32)).max(64),
     /** Hours of each week for which more may be reserved. */
     hours: z.int().min(0).max(168).optional(),
+    /** Nodes up to which its own instances have it grow. */
+    grow: z.int().min(1).max(MOST_NODES).optional(),
     expires: moment,
     reason: reason.optional(),
   }),
