@@ -99,7 +99,7 @@ export const show = operation({
 
 export const run = operation({
   name: 'slice run',
-  help: 'these services, and no others, run on each node of a slice: brought by a rollout that starts at once',
+  help: 'run these services, and no others, on each node of a slice; a rollout that starts at once brings them',
   who: OF_SLICES,
   slice: mine,
   input: said.extend({
@@ -136,7 +136,7 @@ export const extend = operation({
 
 export const reserve = operation({
   name: 'slice reserve',
-  help: 'more of each node of a slice for some hours, from the same instant on all of them; refused with the next free time',
+  help: 'reserve more of each node of a slice for some hours, from the same instant on all of them; a refusal names the next free time',
   who: OF_SLICES,
   slice: mine,
   input: said.extend({
