@@ -43,6 +43,7 @@ import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { newestHere } from '../releases/newest.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
+import { SliceGrowth } from '../rollout/run/slices/grow.ts';
 import { FleetSecrets } from '../secrets/give.ts';
 import { SecretStore } from '../secrets/store.ts';
 import { SignerClient } from '../signer/client.ts';
@@ -161,14 +162,13 @@ export async function up(
       released: () => released.images(),
       defaultImage: forNew,
       saw: (sight) => watch.saw(sight),
-      recovery: new Held({ fleet, signer: standings, breaker, log, now: Date.now }),
+      recovery: new Held({ fleet, folder: paths.evidence, signer: standings, breaker, log, now: Date.now }),
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
-    const secrets = new FleetSecrets({
-      ...{ fleet, paths, store: new SecretStore(paths), signer: standings },
-      now: Date.now,
-    });
+    const store = new SecretStore(paths);
+    const secrets = new FleetSecrets({ ...{ fleet, paths, store, signer: standings }, now: Date.now });
+    const growth = new SliceGrowth({ fleet, paths, store, now: Date.now });
     const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
     const parts: WireParts = {
       ...{ paths, directory, images, log },
@@ -182,6 +182,7 @@ export async function up(
         heartbeatSeconds: options.heartbeat,
         attestSeconds: options.attestEvery * 60,
         secrets,
+        grow: (asked) => growth.grow(asked),
         certificateLife: options.certificateLife,
       },
       http: { metadata: metadataFolder(paths.releases), bundles: paths.bundles, crl: () => crl.current() },
