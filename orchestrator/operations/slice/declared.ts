@@ -77,7 +77,7 @@ export const plan = operation({
   help: 'which nodes a slice would have and why, which not and why not, and what would help; decides nothing',
   who: READ_SLICES,
   slice: mine,
-  /** Of one that is there: what is not said stays as it is. */
+  /** Of a slice that is there already, what is left out stays as it is. */
   input: wish.partial().extend({ name: sliceName }),
   result: typed<Explained>(),
   act: async () => (await import('./acts.ts')).plan,
