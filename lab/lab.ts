@@ -2,21 +2,19 @@
  * A rack in a box. Every process of a lab runs in its namespace and outlives the command that started it; what is
  * running stands in the lab's folder, so that any process can open the lab, drive it, and take it down.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import type { RunOptions, RunResult } from '../base/run.ts';
 import { type BmcKind, bmcAddress, removeBmcNetwork } from './bmc/network.ts';
 import { copyBmcs, startBmcs } from './bmc/start.ts';
-import { BOOT_SERVER, BOOTWAVE, bootServerArguments, TIME, TIME_ARGUMENTS } from './boot-server.ts';
 import { Console } from './console.ts';
 import type { LabEvent } from './events.ts';
 import { proveAccelerator } from './kvm.ts';
 import { type Accelerator, NETWORK, type PowerOverrides, tapName } from './machine.ts';
 import { createNamespace, endProcessesIn, removeNamespace, runInNamespace } from './namespace.ts';
 import { type NodePower, PoweredNode } from './node.ts';
-import { type ProcessId, statOf } from './process.ts';
+import type { ProcessId } from './process.ts';
 import { Qmp } from './qmp.ts';
 import { type ServiceOptions, serviceOf, startService, stopService } from './service.ts';
 import type { LabNode } from './spec.ts';
@@ -24,13 +22,11 @@ import {
   type LabRecord,
   listServices,
   nodeFolder,
-  type PowerShape,
   readLab,
   removeContent,
   serviceLog,
   writeLab,
 } from './state.ts';
-import { withoutBootEntries } from './variables.ts';
 import { Watch } from './watch.ts';
 
 export type NodeStatus = LabNode & {
@@ -49,9 +45,6 @@ export type LabStatus = {
   /** Running services by name. */
   services: Record<string, ProcessId>;
 };
-
-/** Milliseconds. */
-const UNPLUGGED = 2000;
 
 export type OpenOptions = {
   /** Ends the making of the lab, and later every wait. It does not take the lab down: that is `down`. */
@@ -157,18 +150,18 @@ export class Lab {
   // --- power -------------------------------------------------------------------------------------------------------
 
   async isOn(name: string): Promise<boolean> {
-    return (await this.#node(name).power()).on;
+    return (await this.node(name).power()).on;
   }
 
   async powerOn(name: string, overrides: PowerOverrides = {}): Promise<void> {
-    const node = this.#node(name);
+    const node = this.node(name);
     const power = await node.on(overrides, this.#signal);
     if (this.#reports) await this.#watch.attach(node, power);
   }
 
   /** Pulls the plug. */
   async powerOff(name: string): Promise<void> {
-    await this.#node(name).off();
+    await this.node(name).off();
     await this.#watch.over(name);
   }
 
@@ -182,75 +175,9 @@ export class Lab {
     await this.qmp(name, 'system_reset');
   }
 
-  // --- saving (lab/save.ts) ------------------------------------------------------------------------------------------
-
-  /** Stops all nodes that are on in the middle of what they do; says which those are. */
-  async freeze(): Promise<string[]> {
-    const on: string[] = [];
-    for (const [name, node] of this.#nodes) if ((await node.power()).on) on.push(name);
-    const done = await Promise.allSettled(on.map((name) => this.#node(name).freeze()));
-    const failed = done.find(({ status }) => status === 'rejected');
-    if (failed?.status !== 'rejected') return on;
-    await Promise.allSettled(on.map((name) => this.#node(name).thaw()));
-    throw failed.reason;
-  }
-
-  async thaw(names: readonly string[]): Promise<void> {
-    await Promise.all(names.map((name) => this.#node(name).thaw()));
-  }
-
-  /** Takes the cable out and puts it back: a node asks for its address and for the time at once. */
-  async replug(name: string): Promise<void> {
-    await this.link(name, false);
-    // Its driver looks at the link only now and then, and does not notice a cable that is back before that.
-    await sleep(UNPLUGGED);
-    await this.link(name, true);
-  }
-
   /** The port of the switch that its network card is at, on or off. */
   async link(name: string, up: boolean): Promise<void> {
     await this.qmp(name, 'set_link', { name: NETWORK, up });
-  }
-
-  /** @returns how each node was switched on; null: it is off */
-  async saveNodes(folder: string): Promise<Record<string, PowerShape | null>> {
-    const saving = [...this.#nodes].map(async ([name, node]) => {
-      return [name, await node.saveTo(nodeFolder(folder, name))] as const;
-    });
-    return Object.fromEntries(await Promise.all(saving));
-  }
-
-  /**
-   * Switches nodes on one after the other, because two emulated machines booting at once on two cores take longer than
-   * one after the other.
-   * @param until what a node must have reached before the next one gets power; default `settled`
-   */
-  async powerOnInTurn(
-    names: readonly string[],
-    until = (name: string) => this.settled(name).then(() => {}),
-  ): Promise<void> {
-    for (const [i, name] of names.entries()) {
-      await this.powerOn(name);
-      if (i < names.length - 1) await until(name);
-    }
-  }
-
-  /**
-   * Waits until a node no longer works hard (under 30 % of a core for 3 seconds) or is off.
-   * @param timeout milliseconds
-   * @returns false when the time was up first
-   */
-  async settled(name: string, timeout = 120_000): Promise<boolean> {
-    const ticksIn3s = 3 * 100 * 0.3;
-    const end = performance.now() + timeout;
-    while (performance.now() < end) {
-      const power = await this.#node(name).power();
-      if (!power.on) return true;
-      const before = statOf(power.qemu.pid)?.cpuTicks ?? 0;
-      await sleep(3000, undefined, this.#signal === undefined ? {} : { signal: this.#signal });
-      if ((statOf(power.qemu.pid)?.cpuTicks ?? 0) - before < ticksIn3s) return true;
-    }
-    return false;
   }
 
   /**
@@ -258,7 +185,7 @@ export class Lab {
    * error. QEMU serves one watcher at a time; another one then only sees the end.
    */
   async watch(name: string): Promise<void> {
-    const node = this.#node(name);
+    const node = this.node(name);
     const power = await node.power();
     if (power.on) await this.#watch.attach(node, power);
   }
@@ -267,7 +194,7 @@ export class Lab {
 
   /** Starts reading where the last power-on began; each call is a reader of its own. */
   async console(name: string): Promise<Console> {
-    const node = this.#node(name);
+    const node = this.node(name);
     const power = await node.power();
     const from = power.on ? power.consoleFrom : await node.lastConsoleFrom();
     return new Console(name, node.files, from, async () => (await node.power()).on);
@@ -275,48 +202,12 @@ export class Lab {
 
   /** All that the console ever showed, as it came. */
   consoleLog(name: string): Promise<string> {
-    return readFile(this.#node(name).files.consoleLog, 'utf8').catch(() => '');
-  }
-
-  consoleLogFile(name: string): string {
-    return this.#node(name).files.consoleLog;
-  }
-
-  /** The unix socket of the serial line, for a terminal. */
-  consoleSocket(name: string): string {
-    return this.#node(name).files.console;
-  }
-
-  /**
-   * Writes a node's UEFI variables to a file as another machine is delivered with them (`PowerOverrides.vars`): Secure Boot
-   * keys and settings, no boot entries. A node that is on stands still meanwhile.
-   * @throws BootwaveError `LAB_VARIABLES`
-   */
-  async copyVariables(name: string, file: string): Promise<void> {
-    const node = this.#node(name);
-    const on = (await node.power()).on;
-    if (on) await node.freeze();
-    try {
-      await writeFile(file, withoutBootEntries(await readFile(node.files.vars)), { mode: 0o600 });
-    } finally {
-      if (on) await node.thaw();
-    }
-  }
-
-  /** The screen as a PNG. */
-  async screenshot(name: string): Promise<Buffer> {
-    const filename = join(this.#node(name).files.folder, `screen-${process.pid}.png`);
-    try {
-      await this.qmp(name, 'screendump', { filename, format: 'png' });
-      return await readFile(filename);
-    } finally {
-      await rm(filename, { force: true });
-    }
+    return readFile(this.node(name).files.consoleLog, 'utf8').catch(() => '');
   }
 
   /** @throws BootwaveError `LAB_QMP` */
   async qmp(name: string, command: string, args?: Record<string, unknown>): Promise<unknown> {
-    const qmp = await Qmp.connect(this.#node(name).files.qmp);
+    const qmp = await Qmp.connect(this.node(name).files.qmp);
     try {
       return await qmp.execute(command, args);
     } finally {
@@ -329,29 +220,6 @@ export class Lab {
   /** Runs a program in the lab's network to its end. */
   inNamespace(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     return runInNamespace(this.namespace, program, args, options);
-  }
-
-  /** `bootwave up` on the lab's bridge, and the time for the nodes; resolves when it says that it is ready. */
-  async startBootServer(extraArgs: readonly string[] = [], options: ServiceOptions = {}): Promise<void> {
-    if ((await serviceOf(this.folder, TIME)) === undefined) {
-      const ready = async () => (await this.serviceLog(TIME)) !== '';
-      await this.startService(TIME, process.execPath, TIME_ARGUMENTS, { ...options, ready });
-    }
-    const from = (await this.bootServerLog()).length;
-    const args = bootServerArguments(this.#record, extraArgs);
-    return this.startService(BOOT_SERVER, BOOTWAVE, args, {
-      ready: async () => (await this.bootServerLog()).slice(from).includes('{"ready":'),
-      extraArgs,
-      ...options,
-    });
-  }
-
-  stopBootServer(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-    return this.stopService(BOOT_SERVER, signal);
-  }
-
-  bootServerLog(): Promise<string> {
-    return this.serviceLog(BOOT_SERVER);
   }
 
   /** A program beside the nodes that runs until it is stopped; its output goes to `serviceLog`. */
@@ -409,7 +277,11 @@ export class Lab {
     );
   }
 
-  #node(name: string): PoweredNode {
+  /**
+   * Its files, and the machine itself: for what saves a lab, waits for its nodes, or shows their consoles.
+   * @throws BootwaveError `LAB_NO_NODE`
+   */
+  node(name: string): PoweredNode {
     const node = this.#nodes.get(name);
     if (node !== undefined) return node;
     throw new BootwaveError({

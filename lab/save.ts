@@ -1,13 +1,14 @@
 /** A whole lab into a folder, and out of it again: machines in the middle of what they do, TPMs, disks, server data. */
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../base/error.ts';
 import { exists } from '../base/files.ts';
 import { dataPaths } from '../base/paths.ts';
 import { mustRun } from '../base/run.ts';
 import { atRest } from '../orchestrator/redis/at-rest.ts';
 import { BMC, copyBmcs } from './bmc/start.ts';
-import { BOOT_SERVER, TIME } from './boot-server.ts';
+import { BOOT_SERVER, startBootServer, stopBootServer, TIME } from './boot-server.ts';
 import { buildLab, checkHost, newNamespace } from './create.ts';
 import type { Lab, OpenOptions } from './lab.ts';
 import { checkFolder } from './machine.ts';
@@ -20,6 +21,7 @@ import {
   labFolder,
   listServices,
   nodeFolder,
+  type PowerShape,
   readService,
   replaceFile,
   serviceFile,
@@ -54,10 +56,10 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
 
   const fresh = `${folder}.${process.pid}.tmp`;
   await mkdir(fresh, { recursive: true, mode: 0o700 });
-  const frozen = await lab.freeze();
+  const frozen = await freeze(lab);
   try {
-    if (runs) await lab.stopBootServer();
-    const [shapes] = await Promise.all([lab.saveNodes(fresh), copyData(lab.dataFolder, savedData(fresh))]);
+    if (runs) await stopBootServer(lab);
+    const [shapes] = await Promise.all([saveNodes(lab, fresh), copyData(lab.dataFolder, savedData(fresh))]);
     if (lab.bmc !== 'none') await copyBmcs(lab.folder, fresh);
     const record: SavedRecord = {
       format: 1,
@@ -80,6 +82,29 @@ export async function saveLab(lab: Lab, folder: string, options: SaveOptions = {
   }
 }
 
+/** Stops all nodes that are on in the middle of what they do; says which those are. */
+async function freeze(lab: Lab): Promise<string[]> {
+  const on: string[] = [];
+  for (const { name } of lab.nodes) if (await lab.isOn(name)) on.push(name);
+  const done = await Promise.allSettled(on.map((name) => lab.node(name).freeze()));
+  const failed = done.find(({ status }) => status === 'rejected');
+  if (failed?.status !== 'rejected') return on;
+  await Promise.allSettled(on.map((name) => lab.node(name).thaw()));
+  throw failed.reason;
+}
+
+async function thaw(lab: Lab, names: readonly string[]): Promise<void> {
+  await Promise.all(names.map((name) => lab.node(name).thaw()));
+}
+
+/** @returns how each node was switched on; null: it is off */
+async function saveNodes(lab: Lab, folder: string): Promise<Record<string, PowerShape | null>> {
+  const saving = lab.nodes.map(async ({ name }) => {
+    return [name, await lab.node(name).saveTo(nodeFolder(folder, name))] as const;
+  });
+  return Object.fromEntries(await Promise.all(saving));
+}
+
 /** The server first, so that no node finds it gone; but none stays as it is because the server does not start. */
 async function goOn(
   lab: Lab,
@@ -87,9 +112,9 @@ async function goOn(
   bootServer: readonly string[] | null,
 ): Promise<void> {
   try {
-    if (bootServer !== null) await lab.startBootServer(bootServer);
+    if (bootServer !== null) await startBootServer(lab, bootServer);
   } finally {
-    await lab.thaw(frozen);
+    await thaw(lab, frozen);
   }
 }
 
@@ -166,14 +191,22 @@ export async function restoreLab(options: RestoreOptions): Promise<Lab> {
       return shape == null ? [] : [{ name, shape }];
     });
     await Promise.all([
-      saved.bootServer !== null && lab.startBootServer(saved.bootServer),
+      saved.bootServer !== null && startBootServer(lab, saved.bootServer),
       ...on.map(({ name, shape }) =>
         lab.powerOn(name, { ...shape, resume: memoryFile(nodeFolder(from, name)) }),
       ),
     ]);
     const names = on.map(({ name }) => name);
-    await lab.thaw(names);
+    await thaw(lab, names);
     // Their clocks go on from when they were saved: for them, an order that is issued now lies in the future.
-    if (saved.bootServer !== null) await Promise.all(names.map((name) => lab.replug(name)));
+    if (saved.bootServer !== null) await Promise.all(names.map((name) => replug(lab, name)));
   });
+}
+
+/** Takes the cable out and puts it back: a node asks for its address and for the time at once. */
+async function replug(lab: Lab, name: string): Promise<void> {
+  await lab.link(name, false);
+  // Its driver looks at the link only now and then, and does not notice a cable that is back before that.
+  await sleep(2000);
+  await lab.link(name, true);
 }

@@ -2,7 +2,9 @@
  * A machine's UEFI variables as a second one is delivered with: the Secure Boot keys that they hold, without what the firmware
  * noted of the machine that it came from.
  */
+import { readFile, writeFile } from 'node:fs/promises';
 import { BootwaveError } from '../base/error.ts';
+import type { Lab } from './lab.ts';
 
 /** EFI_FIRMWARE_VOLUME_HEADER (PI 1.7, volume 3, 3.2.1): where its length stands. */
 const VOLUME_HEADER_LENGTH_AT = 48;
@@ -44,4 +46,20 @@ export function withoutBootEntries(store: Buffer): Buffer {
     at += (HEADER + nameSize + dataSize + 3) & ~3;
   }
   return copy;
+}
+
+/**
+ * Writes a node's UEFI variables to a file as another machine is delivered with them (`PowerOverrides.vars`): Secure Boot
+ * keys and settings, no boot entries. A node that is on stands still meanwhile.
+ * @throws BootwaveError `LAB_VARIABLES`
+ */
+export async function copyVariables(lab: Lab, name: string, file: string): Promise<void> {
+  const node = lab.node(name);
+  const on = (await node.power()).on;
+  if (on) await node.freeze();
+  try {
+    await writeFile(file, withoutBootEntries(await readFile(node.files.vars)), { mode: 0o600 });
+  } finally {
+    if (on) await node.thaw();
+  }
 }

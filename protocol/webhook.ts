@@ -56,14 +56,17 @@ export type WebhookHeaders = {
   'webhook-signature'?: string | undefined;
 };
 export type Webhook = { id: string; says: Saying; node: string; reason: string };
-export type Unread = { code: 'WEBHOOK_SIGNATURE' | 'WEBHOOK_TIME' | 'WEBHOOK_BODY'; what: string };
+export type Unread = {
+  code: 'WEBHOOK_SIGNATURE' | 'WEBHOOK_TIME' | 'WEBHOOK_LATER' | 'WEBHOOK_BODY';
+  what: string;
+};
 
 export const UNSIGNED: Unread = {
   code: 'WEBHOOK_SIGNATURE',
   what: 'it is not signed with the key of such a source',
 };
 
-/** @param now milliseconds since the epoch @param since when this server began: what is older was perhaps taken before it */
+/** @param now milliseconds since the epoch @param since what was signed until then was perhaps taken before, and nobody knows */
 export function readWebhook(
   headers: WebhookHeaders,
   body: Uint8Array,
@@ -76,9 +79,11 @@ export function readWebhook(
   const at = Number(time.data) * 1000;
   if (Math.abs(now - at) > WEBHOOK_LIMITS.skew)
     return { code: 'WEBHOOK_TIME', what: 'it was signed more than 5 minutes ago, or will be' };
-  // Its second may be that of the start.
-  if (at + 1000 <= since)
-    return { code: 'WEBHOOK_TIME', what: 'it was signed before this server began: sign it anew' };
+  if (at <= since)
+    return {
+      code: 'WEBHOOK_LATER',
+      what: 'this server does not know what it took before: sign it anew in some minutes',
+    };
   const parsed = bodySchema.safeParse(isUtf8(body) ? jsonIn(Buffer.from(body).toString('utf8')) : undefined);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

@@ -114,6 +114,12 @@ function policyOptions(command: Command): Command {
     )
     .addOption(
       new Option(
+        '--evidence <what>',
+        'what is collected with no person asked when a node is fenced or taken into rescue: nothing, or what incident collect does',
+      ).choices(['none', 'collect']),
+    )
+    .addOption(
+      new Option(
         '--traffic <what>',
         'a service that begins to send many times more than before: nothing, people are told, or it is also frozen there',
       ).choices(['off', 'tell', 'freeze']),
@@ -203,6 +209,7 @@ function show({ name, policy }: Site): string {
     `  machines that are held: ${recovery[policy.recovery]}`,
     `  automation: ${automation[policy.automation]}`,
     `  broken nodes that run, and that nothing has helped: ${policy.rescue === 'ill' ? 'run no services until a person has looked (rescue)' : 'go on as they are until a person has looked'}`,
+    `  evidence of nodes that are fenced or in rescue: ${policy.evidence === 'collect' ? 'collected by itself' : 'collected when a person asks'}`,
     `  services that begin to send many times more than before: ${traffic[policy.traffic]}`,
     ...Object.entries(policy.signals).map(([code, rule]) => `  signal ${code}: ${ruleText(rule)}`),
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,

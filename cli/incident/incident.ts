@@ -76,7 +76,7 @@ function showText({ incident: one, ticket, attended, now }: IncidentShown): stri
           `  WAITS: no server of site ${one.site} runs; nobody else carries it on (bootwave up --site ${one.site})`,
         ]),
     `  why: ${one.reason}`,
-    `  signal: ${one.signal}, ${ago(one.openedAt, now)}`,
+    `  signal: ${one.signal}, ${ago(one.openedAt, now)}${one.suspected === true ? '; a system outside suspects it, too' : ''}`,
     ...one.evidence.map((line) => `    ${line}`),
     ...(one.rescue == null || one.step === 'ended'
       ? []

@@ -2,10 +2,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BootwaveError } from '../../base/error.ts';
 import { BMC_KINDS, type BmcKind, bmcAddress } from '../../lab/bmc/network.ts';
 import { BMC_USER, bmcFiles } from '../../lab/bmc/start.ts';
+import { startBootServer } from '../../lab/boot-server.ts';
 import { createLab } from '../../lab/create.ts';
 import { inWords, type LabEvent } from '../../lab/events.ts';
 import { follow, untilInterrupted } from '../../lab/foreground.ts';
 import { furnish } from '../../lab/furnish.ts';
+import { powerOnInTurn } from '../../lab/in-turn.ts';
 import { type Lab, type LabStatus, openLab } from '../../lab/lab.ts';
 import type { PowerOverrides } from '../../lab/machine.ts';
 import { restoreLab } from '../../lab/save.ts';
@@ -91,7 +93,8 @@ export function register(lab: Command): void {
         return;
       }
       console.error(`Console of ${node}; Ctrl-] leaves it.`);
-      const end = await attachTerminal(lab.consoleSocket(node), lab.consoleLogFile(node));
+      const { files } = lab.node(node);
+      const end = await attachTerminal(files.console, files.consoleLog);
       console.error(end === 'left' ? `\nLeft ${node}; it runs on.` : `\n${node} is off.`);
     });
 
@@ -149,12 +152,12 @@ async function up(options: UpOptions, command: Command): Promise<void> {
       if (options.bootServer) {
         const tell = (text: string) => print(options.json, { kind: 'note', text }, () => text);
         if (data === undefined) await furnish(lab.dataFolder, tell, signal);
-        await lab.startBootServer();
+        await startBootServer(lab);
       }
     }
     if (options.json !== true) console.log(hints(lab, options));
     const following = options.detach === true ? undefined : follow(lab, signal);
-    if (options.from === undefined) await switchOn(lab, options.power);
+    if (options.from === undefined) await switchOn(lab, options.power, signal);
     if ((await following) === 'taken-down') return;
   } catch (error) {
     // Ctrl-C ends the work under way with an AbortError, which is no failure.
@@ -178,10 +181,10 @@ function ownData(): BootwaveError {
   });
 }
 
-async function switchOn(lab: Lab, how: UpOptions['power']): Promise<void> {
+async function switchOn(lab: Lab, how: UpOptions['power'], signal: AbortSignal): Promise<void> {
   const names = lab.nodes.map(({ name }) => name);
   if (how === 'all') await Promise.all(names.map((name) => lab.powerOn(name)));
-  if (how === 'turn') await lab.powerOnInTurn(names);
+  if (how === 'turn') await powerOnInTurn(lab, names, signal);
 }
 
 function rack({ nodes, firmware, memory }: UpOptions): NodeSpec[] {

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { describe, type Expectation, newToken } from '../../orchestrator/fleet/expectation.ts';
 import { DEFAULT_SITE } from '../../orchestrator/fleet/site.ts';
-import * as node from '../../orchestrator/operations/node/declared.ts';
+import * as expectation from '../../orchestrator/operations/expectation/declared.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
@@ -23,7 +23,7 @@ const TOKEN_DAYS = 7;
 const DAY = 86_400_000;
 
 export function register(group: Command): void {
-  commandFor(group, node.expect)
+  commandFor(group, expectation.expect)
     .option('--mac <mac>', 'network address of one of its cards')
     .option('--serial <serial>', 'SMBIOS serial number')
     .option('--ek <sha256>', "SHA-256 of its TPM's endorsement key, 64 hex digits")
@@ -36,11 +36,11 @@ export function register(group: Command): void {
     .action(async (options: Options, command: Command) => {
       const { json, withdraw: id } = options;
       if (options.list === true) {
-        const open = await call(command, node.expectList, {});
+        const open = await call(command, expectation.list, {});
         return print(json, open, () => listText(open));
       }
       if (id !== undefined) {
-        const gone = await call(command, node.expectWithdraw, { id });
+        const gone = await call(command, expectation.withdraw, { id });
         return print(json, gone, () => `${gone.id} is expected no longer`);
       }
       return expect(options, command);
@@ -52,19 +52,19 @@ async function expect({ json, days, token, ...options }: Options, command: Comma
   const made = token === true ? newToken() : null;
   const { site, name, mac, serial, ek } = options;
   const lasts = days ?? (made === null ? undefined : TOKEN_DAYS);
-  const { expectation, answered } = await call(command, node.expect, {
+  const { expectation: open, answered } = await call(command, expectation.expect, {
     site,
     ...{ name, mac, serial, ek, token: made?.digest },
     lasts: lasts === undefined ? undefined : lasts * DAY,
   });
-  print(json, { ...expectation, ...(made === null ? {} : { token: made.token }) }, () =>
+  print(json, { ...open, ...(made === null ? {} : { token: made.token }) }, () =>
     [
-      `expected at site ${expectation.site}: ${describe(expectation.criteria)}${expectation.name === null ? '' : `, as ${expectation.name}`} (${expectation.id})`,
+      `expected at site ${open.site}: ${describe(open.criteria)}${open.name === null ? '' : `, as ${open.name}`} (${open.id})`,
       ...(made === null ? [] : [`token, shown only now: ${made.token}`]),
       ...(answered
         ? []
         : [
-            `site ${expectation.site} answers only MACs that are expected: give --mac too, or the machine gets no image`,
+            `site ${open.site} answers only MACs that are expected: give --mac too, or the machine gets no image`,
           ]),
     ].join('\n'),
   );

@@ -51,7 +51,7 @@ export function registerReservations(group: Command): void {
     );
 }
 
-export const reservationsText = (name: string, all: readonly ShownReservation[]): string =>
+const reservationsText = (name: string, all: readonly ShownReservation[]): string =>
   all.length === 0 ? `nothing is reserved for slice ${name}` : all.map(textOf).join('\n\n');
 
 function textOf({

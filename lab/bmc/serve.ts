@@ -68,7 +68,7 @@ async function serveAllIpmi(): Promise<void> {
   await serveBoards(files.control, boards);
   for (const { name, index, uuid } of lab.nodes) {
     const type = async (text: string) => (await lab.console(name)).write(text);
-    const serial = await serveSerial(lab.consoleLogFile(name), type);
+    const serial = await serveSerial(lab.node(name).files.consoleLog, type);
     const args = await prepareSim({
       ...{
         folder: join(files.folder, name),

@@ -1,10 +1,12 @@
 /** The demo's first act: three machines from power-on to healthy, approved by comparing four words. */
+
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../base/error.ts';
 import { untilAborted } from '../../base/wait.ts';
 import { wantInstalled } from '../../orchestrator/install/want.ts';
 import type { LabNode, NodeSpec } from '../spec.ts';
+import { copyVariables } from '../variables.ts';
 import type { Stage } from './stage.ts';
 import { readMarkers, SEEN, STATES, type Step } from './story.ts';
 import type { Bar } from './view.ts';
@@ -88,7 +90,7 @@ export class Boots {
     // The first has them when the second gets power, unless it was very fast.
     await untilAborted(this.#keys.promise, signal);
     const vars = join(lab.folder, 'delivered.fd');
-    await lab.copyVariables(NEW, vars);
+    await copyVariables(lab, NEW, vars);
     view.say(
       `${name} is delivered with the fleet's Secure Boot keys, as ${NEW} has them now: it need not restart for them.`,
     );

@@ -8,6 +8,7 @@ import type { Fleet } from '../../orchestrator/fleet/fleet.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
 import type { NodeRecord } from '../../orchestrator/fleet/record.ts';
 import { withFleet } from '../../orchestrator/operators/with-fleet.ts';
+import { startBootServer } from '../boot-server.ts';
 import { createLab } from '../create.ts';
 import { inWords } from '../events.ts';
 import { type Lab, openLab } from '../lab.ts';
@@ -107,7 +108,7 @@ async function furnish(lab: Lab, view: View, signal: AbortSignal): Promise<void>
   view.say(
     `Published ${imageFile('', VERSION).replace(/^\//, '')}: ${(image.size / 1e6).toFixed(1)} MB, kernel ${image.kernel}.`,
   );
-  await lab.startBootServer(['--heartbeat', '5'], { signal });
+  await startBootServer(lab, ['--heartbeat', '5'], { signal });
 }
 
 /** A demo that was killed leaves its lab's folder; the next one clears it away. */

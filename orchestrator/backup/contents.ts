@@ -31,6 +31,8 @@ const CONTENTS: readonly (readonly [RegExp, Part, turn?: number])[] = [
   [/^bundles\/\.making-/, 'made'],
   [/^releases\/\.metadata$/, 'made'],
   [/^bans\.log\.(?:snapshot|room)$/, 'made'],
+  // An older one would let what came since be sent again; without any, a server takes nothing that was signed before its start.
+  [/^bootserver\/webhooks\.json$/, 'made'],
   [/^audit\/seals\.jsonl$/, 'grows', 0],
   [/^redis(?:\/|$)/, 'records', 1],
   [/^signer\/signed\.jsonl$/, 'ledger', 2],

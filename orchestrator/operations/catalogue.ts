@@ -7,6 +7,7 @@ import * as bootserver from './bootserver/declared.ts';
 import * as config from './config/declared.ts';
 import * as drill from './drill/declared.ts';
 import * as exec from './exec/declared.ts';
+import * as expectation from './expectation/declared.ts';
 import * as firmware from './firmware/declared.ts';
 import * as flows from './flows/declared.ts';
 import * as image from './image/declared.ts';
@@ -43,6 +44,7 @@ const NOUNS = [
   bootserver,
   site,
   node,
+  expectation,
   power,
   usage,
   log,

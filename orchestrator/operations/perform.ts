@@ -12,6 +12,7 @@ import type { Request } from '../operators/requests.ts';
 import { hourlyOf } from './hourly.ts';
 import { type Acting, type Carrying, type House, holds, type Operation } from './operation.ts';
 import { parse } from './parse.ts';
+import { whileTheyMay } from './still.ts';
 import { approveRequest, askSecond, NeedsSignature, signedWish } from './two-people.ts';
 
 export type Ask = {
@@ -69,13 +70,17 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
     if (denial !== null) throw refused(denial);
   };
   const carried = carrying && { ...carrying, still };
-  const context = acting(house, { ...from, identity, carrying: carried }, records, operation, ask.signed);
+  const asked = { name: operation.name, carrying: carried, signal: house.signal };
+  const contextOf = ({ carrying, signal }: Pick<typeof asked, 'carrying' | 'signal'>) =>
+    acting({ ...house, signal }, { ...from, identity, carrying }, records, operation, ask.signed);
   if (!holds(operation.fourEyes, input)) {
-    const result = await paced(house, identity, operation, async () =>
-      (await operation.act())(input, context),
+    const act = await operation.act();
+    const result = await paced(house, identity, operation, () =>
+      whileTheyMay(asked, (now) => act(input, contextOf(now))),
     );
     return { kind: 'done', result: output(operation, result) };
   }
+  const context = contextOf(asked);
   const prepare = await operation.prepare?.();
   const ready = prepare === undefined ? { input } : await prepare(input, context);
   if ('result' in ready) return { kind: 'done', result: output(operation, ready.result) };

@@ -8,15 +8,40 @@ import { BootwaveError, refusal } from '../../base/error.ts';
 import { rawPublicKey } from '../../keys/ssh-key.ts';
 import { RESCUE_LIMITS, type RescueRequest } from '../../protocol/agent/rescue.ts';
 import type { By } from '../fleet/acting.ts';
-import { type Incident, rescueOf } from '../fleet/decisions/incidents.ts';
+import { type Incident, isOver, rescueOf } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { askRescue } from '../transport/ask-rescue.ts';
 import type { LinkTarget } from '../transport/channel.ts';
 import { abortedBy } from '../transport/errors.ts';
 import { decideIncident } from './incidents.ts';
 
-/** Milliseconds: how long people may look, what has to be left of it for a look, and in which the node has to have its order. */
-export const ACCESS = { holds: 30 * 60_000, left: 60_000, order: 60_000, again: 500 } as const;
+/**
+ * Milliseconds: how long people may look, what has to be left of it for a look, in which the node has to have its order, and in which it
+ * has to have shown what is no hash, with that: it gives itself a minute.
+ */
+export const ACCESS = {
+  holds: 30 * 60_000,
+  left: 60_000,
+  order: 60_000,
+  looks: 150_000,
+  again: 500,
+} as const;
+
+/** @throws BootwaveError `INCIDENT_ROAD`, `INCIDENT_OVER` */
+export function inRoadOfBroken(now: Incident | undefined, { name }: { name: string }): Incident {
+  if (now === undefined || isOver(now))
+    throw refusal(
+      'INCIDENT_OVER',
+      `no incident of node ${name} is open`,
+      `bootwave node recover ${name} --reason WHY begins one`,
+    );
+  if (now.road === 'broken') return now;
+  throw refusal(
+    'INCIDENT_ROAD',
+    `node ${name} may be in somebody else's hands: nobody looks into it, and it gets no order but to wipe`,
+    `'bootwave incident evidence ${name}' shows what servers have seen of it; its disk can be taken out`,
+  );
+}
 
 type Grant = { authority: KeyObject; hex: string; until: number };
 /** Of this process, by node. */
@@ -24,11 +49,10 @@ const grants = new Map<string, Grant>();
 
 export type Access = { incident: Incident; until: number; authority: KeyObject; fresh: boolean };
 
-/** @throws BootwaveError `INCIDENT_NO_RESCUE`, and what `checked` and `decideIncident` throw */
+/** @throws BootwaveError `INCIDENT_NO_RESCUE`, `INCIDENT_ROAD`, `INCIDENT_OVER`, and what `decideIncident` throws */
 export async function openAccess(
   fleet: Fleet,
   { id, name }: { id: string; name: string },
-  checked: (now: Incident | undefined) => Incident,
   by: By,
 ): Promise<Access> {
   let grant = grants.get(id);
@@ -36,7 +60,7 @@ export async function openAccess(
     fleet,
     id,
     (now) => {
-      const known = checked(now);
+      const known = inRoadOfBroken(now, { name });
       const { rescue } = known;
       if (rescue == null)
         throw refusal(
@@ -74,16 +98,25 @@ export async function closeAccess(fleet: Fleet, node: string, by: By): Promise<b
   return changed;
 }
 
+type Looking = {
+  fleet: Pick<Fleet, 'decisions'>;
+  /** For the node. */
+  who: string;
+  signal: AbortSignal;
+  /** Milliseconds for what is no hash. */
+  within?: number;
+};
+
 /**
  * One look, as soon as the node has the order that allows it. It is cut off when the access is closed, or the rescue over; what began in time
  * goes on after the time is over.
- * @throws BootwaveError `RESCUE_ORDER_LATE`, `RESCUE_CLOSED`, and as `askRescue`
+ * @throws BootwaveError `RESCUE_ORDER_LATE`, `RESCUE_CLOSED`, `RESCUE_SLOW`, the reason of `signal`, and as `askRescue`
  */
 export async function lookInto(
   target: LinkTarget,
   access: Access,
   request: RescueRequest,
-  { fleet, who, signal }: { fleet: Pick<Fleet, 'decisions'>; who: string; signal: AbortSignal },
+  { fleet, who, signal, within = ACCESS.looks }: Looking,
 ): Promise<{ bytes: Buffer; more: boolean }> {
   const { incident, authority } = access;
   const hex = rawPublicKey(authority).toString('hex');
@@ -95,13 +128,16 @@ export async function lookInto(
         refusal('RESCUE_CLOSED', `nobody may look at ${incident.name} any more`, 'ask for the access again'),
       );
   }, ACCESS.again);
-  const stop = AbortSignal.any([signal, closed.signal, AbortSignal.timeout(RESCUE_LIMITS.time)]);
+  const time = request.operation === 'look' ? within : RESCUE_LIMITS.time;
+  const late = setTimeout(() => closed.abort(tooSlow(incident.name, time)), time);
+  const stop = AbortSignal.any([signal, closed.signal]);
   try {
     return await retried(target, access, request, { who, stop });
   } catch (error) {
-    throw stop.aborted && !signal.aborted ? abortedBy(stop) : error;
+    throw stop.aborted ? abortedBy(stop) : error;
   } finally {
     clearInterval(watch);
+    clearTimeout(late);
   }
 }
 
@@ -130,3 +166,11 @@ async function retried(
     }
   }
 }
+
+const tooSlow = (name: string, time: number): BootwaveError =>
+  new BootwaveError({
+    code: 'RESCUE_SLOW',
+    what: `node ${name} has not shown it within ${Math.round(time / 1000)} s`,
+    unchanged: 'nothing was shown',
+    next: 'look at something else of it: its disk may be what is slow',
+  });

@@ -11,9 +11,11 @@ import { BootwaveError, refusal, whyText } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import { LOOKS, type RescueRequest } from '../../protocol/agent/rescue.ts';
 import type { By } from '../fleet/acting.ts';
-import type { Incident } from '../fleet/decisions/incidents.ts';
+import { type Incident, isHeldBy, rescueOf } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import { targetsOf } from '../rollout/run/targets.ts';
+import { lookInto, openAccess } from './access.ts';
 import { decideIncident } from './incidents.ts';
 
 export const EVIDENCE = {
@@ -21,6 +23,8 @@ export const EVIDENCE = {
   files: 16,
   /** Entries of the node's history. */
   history: 5000,
+  /** Milliseconds after which a node is asked nothing more but hashes: one that answers slowly holds nobody up. */
+  looks: 5 * 60_000,
 } as const;
 
 type Part = { name: string; bytes: Buffer };
@@ -29,19 +33,31 @@ export type Collected = NonNullable<Incident['collected']>[number];
 /** What a node in rescue is asked. @returns what it shows */
 export type Show = (request: RescueRequest) => Promise<{ bytes: Buffer; more: boolean }>;
 
+export type Shown = {
+  /** Null: the node is not asked. */
+  show: Show | null;
+  /** Of which the node hashes every byte. */
+  disks: readonly string[];
+  /** Nothing is kept where it fires. */
+  signal: AbortSignal;
+  /** Milliseconds after which nothing more is asked but hashes. */
+  looks: number;
+  /** At which it is collected by itself; left out: a person asked for it. */
+  moment?: string;
+};
+
 /**
- * @param show null: the node is not asked
- * @param disks of which the node hashes every byte
- * @throws BootwaveError `EVIDENCE_FULL`, and what `decideIncident` throws
+ * @throws BootwaveError `EVIDENCE_FULL`, the reason of `signal`, and what `decideIncident` throws
  */
 export async function collect(
   { fleet, folder }: { fleet: Fleet; folder: string },
   { record, incident }: { record: NodeRecord; incident: Incident },
-  { show, disks }: { show: Show | null; disks: readonly string[] },
+  asked: Shown,
   by: By,
 ): Promise<Collected> {
   checkRoom(incident);
-  const shown = show === null ? { parts: [], missing: [] } : await shownBy(show, disks);
+  const { show, moment } = asked;
+  const shown = show === null ? { parts: [], missing: [] } : await shownBy({ ...asked, show });
   const history = await fleet.audit.read({ node: record.id, last: EVIDENCE.history });
   const parts = [
     { name: 'incident.json', bytes: json(incident) },
@@ -57,7 +73,8 @@ export async function collect(
   const name = `${record.id}-${incident.number}-${time}-${sha256.slice(0, 12)}.tar`;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFileAtomic(join(folder, name), bytes, 0o600);
-  const one = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const made = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const one = moment === undefined ? made : { ...made, moment };
   await decideIncident(
     fleet,
     record.id,
@@ -70,6 +87,27 @@ export async function collect(
     by,
   );
   return one;
+}
+
+/**
+ * When evidence is collected with no person asked: once for each fence, before the wipe, and once for each rescue.
+ * @returns null: nothing is to be collected, or it was
+ */
+export function momentOf(incident: Incident, now: number): string | null {
+  const rescue = rescueOf(incident, now) === null ? null : `rescue ${incident.rescue!.at}`;
+  const moment = isHeldBy(incident) ? `fence ${incident.tries.returns ?? 0}` : rescue;
+  return incident.collected?.some((one) => one.moment === moment) ? null : moment;
+}
+
+/** Asks a node in rescue, with an access of its own half an hour. @throws BootwaveError `INCIDENT_*`, `NODE_NOT_MEMBER` */
+export async function showOf(
+  record: NodeRecord,
+  { fleet, by, signal }: { fleet: Fleet; by: By; signal: AbortSignal },
+): Promise<Show> {
+  const opened = await openAccess(fleet, record, by);
+  const target = await targetsOf(fleet)(record.id);
+  const who = `incident ${opened.incident.number} of ${record.name}, evidence for ${by.actor}`;
+  return (request) => lookInto(target, opened, request, { fleet, who, signal });
 }
 
 /** @throws BootwaveError `EVIDENCE_NONE`, `EVIDENCE_GONE`, `EVIDENCE_CHANGED` */
@@ -104,19 +142,25 @@ export async function kept(
 }
 
 /** All that a node in rescue shows, one after the other. */
-async function shownBy(show: Show, disks: readonly string[]): Promise<{ parts: Part[]; missing: string[] }> {
+async function shownBy({ show, disks, signal, looks }: Shown & { show: Show }) {
   const asked: [string, RescueRequest][] = [
     ...LOOKS.map((look): [string, RescueRequest] => [look, { operation: 'look', look }]),
     ...disks.map((disk, i): [string, RescueRequest] => [`hash-${i + 1}`, { operation: 'hash-disk', disk }]),
   ];
   const parts: Part[] = [];
   const missing: string[] = [];
+  const last = performance.now() + looks;
   for (const [name, request] of asked) {
+    if (request.operation === 'look' && performance.now() > last) {
+      missing.push(`${name}: the node took too long for what came before`);
+      continue;
+    }
     try {
       const { bytes, more } = await show(request);
       parts.push({ name: `node/${name}`, bytes });
       if (more) missing.push(`${name}: its beginning, it is too long`);
     } catch (error) {
+      signal.throwIfAborted();
       missing.push(`${name}: ${whyText(error)}`.slice(0, 300));
     }
   }

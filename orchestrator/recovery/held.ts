@@ -14,8 +14,12 @@ import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { sign, standingOf } from '../orders/sign.ts';
 import { type Breaker, isMeant } from './breaker.ts';
+import { momentOf } from './evidence.ts';
 import { decideIncident } from './incidents.ts';
-import { forPeopleWhy } from './playbook.ts';
+import { forPeopleWhy, since } from './playbook.ts';
+
+/** Milliseconds after a fence in which its evidence is waited for before a wipe is ordered. */
+export const EVIDENCE_FIRST = 2 * 60_000;
 
 /** Stored in the order record in place of a rollout's id, and the actor of what happens by itself. */
 export const RECOVERY = 'recovery';
@@ -44,9 +48,12 @@ export class Held implements Recovery {
     if (forPeople !== null) return { order: null, reason: `a person decides: ${forPeople}` };
     const stopped = isMeant(incident) ? null : breaker('wipe', record);
     if (stopped !== null) return { order: null, reason: `the automation stands still: ${stopped}` };
+    const missing = await this.#missing(record, incident);
+    if (missing?.waits) return { order: null, reason: 'what is known of it is collected before its wipe' };
     try {
       const order = await this.#order(record, number);
-      await this.#move(record, number, ['fenced'], 'wiping', 'it has started, and proved its TPM');
+      const came = `it has started, and proved its TPM${missing === null ? '' : '; its evidence was not collected in time'}`;
+      await this.#move(record, number, ['fenced'], 'wiping', came);
       return { order, reason };
     } catch (error) {
       const why = messageOf(error);
@@ -98,6 +105,14 @@ export class Held implements Recovery {
         'returning',
         'it is a member again, with new keys',
       );
+  }
+
+  /** Whether evidence is to be collected first. @returns null: it was, or nobody wants it */
+  async #missing({ site }: NodeRecord, incident: Incident): Promise<{ waits: boolean } | null> {
+    const now = this.#parts.now();
+    const { evidence } = (await this.#parts.fleet.sites.get(site)).policy;
+    if (evidence === 'none' || incident.step !== 'fenced' || momentOf(incident, now) === null) return null;
+    return { waits: now - since(incident) < EVIDENCE_FIRST };
   }
 
   async #order({ id, site, disks }: NodeRecord, number: number): Promise<OrderEnvelope> {

@@ -11,7 +11,7 @@ import { REPORTS } from './reports.ts';
 import { concludeRollbacks } from './rollbacks.ts';
 import { type Due, dueOf, SCHEDULES, type Schedule } from './schedule.ts';
 
-export const DRILLER = 'drills';
+const DRILLER = 'drills';
 
 export type DrillsOptions = {
   fleet: Fleet;

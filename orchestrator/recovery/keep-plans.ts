@@ -10,7 +10,7 @@ import { endOf, endPlan, markOf, PLANS, type Plan, type Turn, timesOf, turnOf } 
 import type { Report } from './report.ts';
 import { conclude } from './reports.ts';
 
-export const PLANNER = 'recovery-plan';
+const PLANNER = 'recovery-plan';
 
 /** What a drill comes to when its node went all the way. */
 const WELL = 'done 1';

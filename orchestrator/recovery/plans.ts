@@ -15,7 +15,7 @@ import { AT_ONCE, MOST_NODES } from './rules.ts';
 /** Nodes that may need a person until the plan begins no other. */
 const MOST_FAILED = 2;
 
-export const planSchema = z.object({
+const planSchema = z.object({
   kind: z.enum(['plan', 'drill']),
   site: z.string(),
   /** In the order of their turn. `number`: of the last incident that each had before; 0: none. */
@@ -52,7 +52,7 @@ export const markOf = (plan: string): string => `recovery plan ${plan}`;
  * `unclear`: it has had other incidents since, so nothing says any more what became of this one; it is not begun again. `gone`: it is no
  * member any more.
  */
-export const FATES = ['waits', 'under way', 'done', 'person', 'unclear', 'gone'] as const;
+const FATES = ['waits', 'under way', 'done', 'person', 'unclear', 'gone'] as const;
 export type Fate = (typeof FATES)[number];
 
 export function fateOf(plan: string, { number }: PlanNode, incident: Incident | undefined): Fate {

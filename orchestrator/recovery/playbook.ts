@@ -204,7 +204,8 @@ function compromised(incident: Incident, facts: Facts): Turn {
 }
 
 /** Since when it stands at its step, milliseconds since the epoch. */
-const since = ({ tries, openedAt }: Pick<Incident, 'tries' | 'openedAt'>): number => tries.since ?? openedAt;
+export const since = ({ tries, openedAt }: Pick<Incident, 'tries' | 'openedAt'>): number =>
+  tries.since ?? openedAt;
 const spent = (incident: Incident, { now, wipeTime }: Facts): boolean => {
   const { step } = incident;
   const more = step === 'wiping' ? wipeTime : 0;

@@ -1,6 +1,7 @@
 /** What a signal, or a person's word, makes of a node's last incident. No clock, no Redis, no node. */
 import { type Incident, isHeldBy, isOver } from '../fleet/decisions/incidents.ts';
 import type { Told } from './incidents.ts';
+import { asksFor, isFromOutside, isSeen } from './signals.ts';
 
 /** Milliseconds after the end of an incident in which the next one is the same trouble again. */
 const SOON = 24 * 3600_000;
@@ -18,6 +19,10 @@ export type Cause = {
   /** A person is asked, and nothing else follows from it. */
   asks?: boolean;
 };
+
+/** Whether systems outside alone have spoken of it, and now a server has seen something itself. */
+export const isFirstSeen = (known: Pick<Incident, 'signal'>, signal: string): boolean =>
+  isFromOutside(known) && isSeen({ signal });
 
 /**
  * What a signal makes of a node's last incident. A compromised node is fenced, wherever it stands; one that is held already
@@ -50,9 +55,13 @@ export function signalled(
   }
   const more = { ...known, evidence: grown(known.evidence, evidence) };
   const isNews = more.evidence.length > known.evidence.length;
-  // Whoever has to look at it finds it as it is: it is not restarted any more.
+  // Whoever has to look at it finds it as it is: it is not restarted any more. What was seen of it stays what it rests on.
   if (asks && known.road === 'broken')
-    return isNews || known.step !== step ? { ...more, step, signal, reason } : null;
+    return isNews || known.step !== step || !asksFor(known)
+      ? { ...more, step, suspected: true, reason }
+      : null;
+  if (road === 'broken' && isFirstSeen(known, signal))
+    return { ...more, signal, ...(asksFor(known) && { suspected: true }) };
   if (road === 'broken' || isHeldBy(known)) return isNews ? more : null;
   const isBack = known.road === 'compromised';
   const tries = { ...known.tries, ...(isBack && { returns: (known.tries.returns ?? 0) + 1 }) };

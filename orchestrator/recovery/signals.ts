@@ -109,12 +109,21 @@ export const SIGNALS = {
   },
 } as const satisfies Record<string, Signal>;
 
-/** Whether it rests on what a system outside has said: that alone is never a reason for a wipe. */
-export const isFromOutside = ({ signal }: { signal: string }): boolean =>
-  signal === 'reported' || asksFor({ signal });
+/** Whether it rests on nothing but what systems outside have said: that alone is never a reason for a wipe. */
+export const isFromOutside = ({ signal }: Pick<Incident, 'signal'>): boolean =>
+  signal === 'reported' || signal === 'suspected';
+
+/** Whether a server has seen it itself: neither people nor systems outside have said it. */
+export const isSeen = ({ signal }: Pick<Incident, 'signal'>): boolean =>
+  Object.hasOwn(SIGNALS, signal) && !isFromOutside({ signal });
 
 /** Whether a person has to look at it, however well the node is. */
-export const asksFor = ({ signal }: { signal: string }): boolean => signal === 'suspected';
+export const asksFor = ({
+  road,
+  signal,
+  suspected,
+}: Pick<Incident, 'road' | 'signal' | 'suspected'>): boolean =>
+  road === 'broken' && (suspected === true || signal === 'suspected');
 
 export type SignalCode = keyof typeof SIGNALS;
 export const SIGNAL_CODES = Object.keys(SIGNALS) as SignalCode[];

@@ -31,10 +31,10 @@ function taskOf(incident: Incident, hasBmc: boolean): string | null {
   if (step !== 'person') return null;
   if (road === 'broken' && rescue != null)
     return `look at ${name}, which runs no services: bootwave incident access ${name} --reason WHY; then 'bootwave incident retry' or 'bootwave incident end'`;
-  if (signal === 'smart')
-    return `change the disk of ${name} that is named below, when its services can do without it; this ends by itself when it has started again and is healthy`;
   if (asksFor(incident))
     return `look at ${name}: a system outside suspects it. 'bootwave incident end ${name} --reason WHY' if nothing is wrong, 'bootwave node fence ${name} --reason WHY' if it is compromised`;
+  if (signal === 'smart')
+    return `change the disk of ${name} that is named below, when its services can do without it; this ends by itself when it has started again and is healthy`;
   if (road === 'broken')
     return `go to ${name}: it does not come back by itself; when it is healthy this ends by itself`;
   if (signal === 'cloned')

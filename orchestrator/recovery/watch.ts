@@ -15,8 +15,8 @@ import { fenceNode } from './fence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { type Found, Sights } from './sights.ts';
-import { type Cause, signalled } from './signalled.ts';
-import { ruleOf, SIGNALS, type Signal, type SignalCode, signalOf } from './signals.ts';
+import { type Cause, isFirstSeen, signalled } from './signalled.ts';
+import { asksFor, ruleOf, SIGNALS, type Signal, type SignalCode, signalOf } from './signals.ts';
 
 export type WatchParts = {
   fleet: Fleet;
@@ -170,7 +170,10 @@ export class Watch {
     const { id, name, site } = record;
     const { road, signal, asks } = cause;
     const isBroken = road === 'broken';
-    const stopped = asks === true ? null : breaker(isBroken ? 'repair' : 'fence', record, [...this.#opening]);
+    const open = fleet.decisions.incidents.of(id);
+    // Of one that is open already it only says what was seen.
+    const isFree = asks === true || (isBroken && open !== undefined && !isOver(open));
+    const stopped = isFree ? null : breaker(isBroken ? 'repair' : 'fence', record, [...this.#opening]);
     if (stopped !== null) return stopped;
     const at = this.#now();
     const by: By = { actor: RECOVERY, at };
@@ -211,6 +214,7 @@ function goesOn(incident: Incident, code: SignalCode): boolean {
   const { road, asks = false }: Signal = SIGNALS[code];
   const isFull = incident.evidence.length >= ENOUGH;
   // Whoever filled it keeps nobody from having the node wait for a person.
-  if (road === 'broken') return !asks || (isFull && incident.step === 'person');
+  if (asks) return isFull && incident.step === 'person' && asksFor(incident);
+  if (road === 'broken') return !isFirstSeen(incident, code);
   return isHeldBy(incident) && (incident.signal === code || isFull);
 }

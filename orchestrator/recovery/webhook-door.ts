@@ -26,6 +26,7 @@ const STATUS: Readonly<Record<string, number>> = {
   WEBHOOK_SAYS: 403,
   WEBHOOK_NODE: 404,
   WEBHOOK_PATH: 404,
+  WEBHOOK_LATER: 503,
 };
 
 type Shown = { key: KeyObject; chainPem: string };

@@ -21,6 +21,7 @@ import { SEEN_TIMES } from '../power/seen.ts';
 import type { NodeNetwork } from '../power/weak.ts';
 import type { Breaker } from '../recovery/breaker.ts';
 import { startDrills } from '../recovery/keep-drills.ts';
+import { startEvidenceKeeper } from '../recovery/keep-evidence.ts';
 import { startPlans } from '../recovery/keep-plans.ts';
 import { startRescueKeeper } from '../recovery/keep-rescue.ts';
 import { startRecovery } from '../recovery/run.ts';
@@ -124,6 +125,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
   const times = { silence: Math.max(options.silence, SEEN_TIMES.silence) };
   const power = startPower({ paths, fleet, networks, times, log, signal });
   const recovery = startRecovery({ fleet, paths, site, pool, watch, breaker, log, signal });
+  const collecting = startEvidenceKeeper({ fleet, folder: paths.evidence, site, log, signal });
   const plans = startPlans({ fleet, log, signal });
   const drills = startDrills({ fleet, paths, log, signal });
   const usage = startUsageKeeper({ fleet, pool, log, signal });
@@ -147,6 +149,7 @@ export async function orchestrate(options: OrchestrateOptions): Promise<Orchestr
       learning,
       power,
       recovery,
+      collecting,
       plans,
       drills,
       usage,

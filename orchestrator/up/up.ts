@@ -32,6 +32,7 @@ import { networksOf } from '../power/self-test.ts';
 import type { Breaker } from '../recovery/breaker.ts';
 import { Held } from '../recovery/held.ts';
 import { keepGuard } from '../recovery/keep-guard.ts';
+import { Taken, takenFile } from '../recovery/taken.ts';
 import { Watch } from '../recovery/watch.ts';
 import { openWebhookDoor } from '../recovery/webhook-door.ts';
 import { Reports } from '../recovery/webhooks.ts';
@@ -203,7 +204,8 @@ export async function up(
     if (port !== undefined && identity !== null)
       ends.push((await doors.elsewhere(behind, { port, identity, rootPem: root })).done);
     if (webhooksPort !== undefined && identity !== null) {
-      const reports = new Reports({ fleet, saw: (sight) => watch.saw(sight) });
+      const taken = await Taken.open(takenFile(paths), Date.now());
+      const reports = new Reports({ fleet, saw: (sight) => watch.saw(sight), taken });
       ends.push((await openWebhookDoor({ port: webhooksPort, identity, reports, log, signal: stop })).done);
     }
     if (metricsPort !== undefined) {

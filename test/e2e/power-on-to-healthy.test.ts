@@ -2,6 +2,7 @@
  * Real firmware, real image, real TPM, real Redis: the whole way, and what must not get through. One lab and one image
  * for all; each test goes on from where the one before left the machines.
  */
+
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { copyFile, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,7 @@ import { imageFile, manifestFile } from '../../image/build/manifest.ts';
 import { release } from '../../image/publish/publish.ts';
 import { loadAuthority, spkiOf } from '../../keys/authority.ts';
 import { keyLayout } from '../../keys/layout.ts';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import type { Console } from '../../lab/console.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { overview } from '../../orchestrator/fleet/overview.ts';
@@ -73,7 +75,7 @@ test.serial(
   'boot server killed while a node waits: nothing is lost, the node comes back by itself',
   async (t) => {
     const before = await rack.record(HTTP);
-    await rack.lab.stopBootServer('SIGKILL');
+    await stopBootServer(rack.lab, 'SIGKILL');
     await rack.state(http, 'server-lost');
     await rack.startServer();
     await rack.state(http, 'pending');

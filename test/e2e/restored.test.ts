@@ -2,6 +2,7 @@
  * A node that was saved while it ran and goes on in another rack is as good as one that was booted: it attests, takes an order,
  * restarts, and has its state. What it is ordered is an image that panics, so this is also the proof of a bad rollout.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { withFile } from '../../base/files.ts';
@@ -9,6 +10,7 @@ import { authenticodeSha256 } from '../../formats/pe/authenticode.ts';
 import { imageFile } from '../../image/build/manifest.ts';
 import { revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import { publish } from '../../lab/bad-image.ts';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { ended, startRollout } from '../support/rollout.ts';
@@ -47,11 +49,11 @@ test.serial('its TPM quotes what it has booted, under the key that it enrolled w
   // For the test after this one, while this one waits.
   prepared = prepare();
   // A server that wants to see it every minute, for as long as this takes.
-  await rack.lab.stopBootServer();
+  await stopBootServer(rack.lab);
   await rack.startServer(['--attest-every', '1']);
   const attested = () => rack.fleet((fleet) => fleet.heard.lastAttestedOf(id));
   while ((await attested()) < rack.began) await sleep(500);
-  await rack.lab.stopBootServer();
+  await stopBootServer(rack.lab);
   await rack.startServer();
   const { observed } = await rack.until(NODE, ({ state }) => state === 'healthy');
   t.is(observed.attested.state, 'ok');

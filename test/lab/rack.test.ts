@@ -190,13 +190,11 @@ test('a restart, a reset and a crash are told apart', async (t) => {
   t.like(seen('reset')[0], { by: 'guest' });
 });
 
-test('the console of this power-on is not that of the last; the screen can be seen', async (t) => {
+test('the console of this power-on is not that of the last', async (t) => {
   const { lab, folder } = await small(t);
   await program(folder, HALT);
   await lab.powerOn('n1', { boot: 'disk' });
   await (await lab.console('n1')).waitFor(/Booting from Hard Disk/, { timeout: 300_000 });
-  const png = await lab.screenshot('n1');
-  t.is(png.subarray(1, 4).toString(), 'PNG');
   await lab.cycle('n1', { boot: 'disk' });
   const console = await lab.console('n1');
   await console.waitFor(/Booting from Hard Disk/, { timeout: 300_000 });

@@ -1,9 +1,11 @@
 /** The server's machine is lost with its disk. From a backup another one takes its place, and a real node comes back to it. */
+
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../base/run.ts';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import { fleetOf } from '../../orchestrator/backup/manifest.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
@@ -39,10 +41,10 @@ test.serial(
     await rack.bootwave('backup', '--to', file!, '--recipients', pub!);
     const number = await fleetOf(rack.paths.keys);
     // After the backup it gets another certificate, of which the backup knows nothing.
-    await rack.lab.stopBootServer();
+    await stopBootServer(rack.lab);
     await rack.startServer();
 
-    await rack.lab.stopBootServer('SIGKILL');
+    await stopBootServer(rack.lab, 'SIGKILL');
     process.kill(Number(await readFile(join(rack.paths.redis, 'redis.pid'), 'utf8')), 'SIGKILL');
     for (const name of await readdir(rack.paths.root))
       await rm(join(rack.paths.root, name), { recursive: true, force: true });

@@ -1,6 +1,8 @@
 /** What an installed node starts from, on real firmware: its disk, unless a BMC or the fleet says otherwise. */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { bootServerLog } from '../../lab/boot-server.ts';
 import { want } from '../../orchestrator/install/want.ts';
 import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
@@ -47,7 +49,7 @@ test.serial('a BMC has it ask the network first: the boot server leaves it to it
 test.serial('taken back to the network, it is told so, and asks there at its next start', async (t) => {
   const { id } = await rack.record(NODE);
   await rack.fleet((fleet) => want(fleet, id, { mode: 'netboot' }, { actor: 'test', at: Date.now() }));
-  while (!(await rack.lab.bootServerLog()).includes('its next restart is from the network')) await sleep(500);
+  while (!(await bootServerLog(rack.lab)).includes('its next restart is from the network')) await sleep(500);
   await cycled();
   const after = await steps();
   t.is(after.at(-1), 'image-sent', after.join(', '));

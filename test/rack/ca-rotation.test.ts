@@ -1,8 +1,10 @@
 /** The nodes CA and the servers CA are replaced under real machines, with a boot server killed between the steps. */
+
 import test from 'ava';
 import { createLogger } from '../../base/log.ts';
 import { generationsOf } from '../../keys/generations.ts';
 import type { AuthorityName } from '../../keys/layout.ts';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import { runningServers } from '../../orchestrator/authorities/servers.ts';
 import { DecisionJournal, journalFile } from '../../orchestrator/fleet/decisions/journal.ts';
 import { DecisionKeeper } from '../../orchestrator/fleet/decisions/keeper.ts';
@@ -72,7 +74,7 @@ async function when<T>(code: string, act: (options: RotateOptions) => Promise<T>
 }
 
 async function restart(): Promise<void> {
-  await rack.lab.stopBootServer('SIGKILL');
+  await stopBootServer(rack.lab, 'SIGKILL');
   await rack.startServer();
 }
 

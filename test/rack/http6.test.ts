@@ -2,9 +2,11 @@
  * UEFI HTTP Boot over IPv6 on real firmware: with an address of ours, and with one of a dnsmasq that knows nothing of
  * booting. No router is there. The image that was fetched goes on over IPv4.
  */
+
 import test from 'ava';
 import { addressOf, prefixOf } from '../../bootserver/dhcp6/prefix.ts';
 import { formatIp6 } from '../../formats/dhcp6/ip6.ts';
+import { bootServerLog, stopBootServer } from '../../lab/boot-server.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { startOtherDhcp } from '../support/other-dhcp.ts';
 import type { Rack } from '../support/rack.ts';
@@ -31,7 +33,7 @@ const url = () => `http://[${LAB_NETWORK.address6}]:7080/m/${mac().replaceAll(':
 
 /** The IPv6 addresses that fetched an image since `from` characters of the server's log. */
 async function fetchedBy(from: number): Promise<string[]> {
-  const lines = (await rack.lab.bootServerLog()).slice(from).split('\n');
+  const lines = (await bootServerLog(rack.lab)).slice(from).split('\n');
   const events = lines.flatMap((line) =>
     line.includes('HTTP_IMAGE_SENT') ? [JSON.parse(line) as { from: string; mac: string }] : [],
   );
@@ -60,9 +62,9 @@ test.serial(
 );
 
 test.serial('beside another DHCPv6 server: its address, our URL', async (t) => {
-  await rack.lab.stopBootServer();
+  await stopBootServer(rack.lab);
   gone = await startOtherDhcp(rack.lab, 'fd00:77::2/64', 'fd00:77::1000,fd00:77::1fff,64,1h');
-  const from = (await rack.lab.bootServerLog()).length;
+  const from = (await bootServerLog(rack.lab)).length;
   await rack.startServer(['--ipv6', 'proxy']);
   const before = await rack.record(NODE);
   await rack.lab.cycle(NODE);

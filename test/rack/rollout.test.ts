@@ -2,8 +2,10 @@
  * Three installed UEFI nodes, saved as they were when the last one was healthy, through good and bad images, with power cuts
  * and a killed orchestrator.
  */
+
 import test from 'ava';
 import { type Failure, publish } from '../../lab/bad-image.ts';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import type { StepState } from '../../orchestrator/rollout/node-step.ts';
 import { ROLLOUT_KEYS } from '../../orchestrator/rollout/run/keys.ts';
@@ -62,7 +64,7 @@ test.serial(
     await inState('third', 'activating');
     await rack.lab.powerOff('third');
     await rack.lab.powerOn('third');
-    await rack.lab.stopBootServer('SIGKILL');
+    await stopBootServer(rack.lab, 'SIGKILL');
     await rack.startServer();
     const { rollout, nodes } = await ended(rack, id);
     t.is(rollout.state, 'done', rollout.why);

@@ -1,8 +1,10 @@
 /** A secret on a real node: firmware with Secure Boot, a TPM, root's units as they are confined, and an instance that reads it. */
+
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { bootServerLog } from '../../lab/boot-server.ts';
 import type { ServiceStatus } from '../../protocol/link/messages.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
 import { deliver, orderServices } from '../support/deliver.ts';
@@ -71,6 +73,6 @@ test.serial('a secret reaches the instance that waits for it, and another one ta
   await set('battery-staple');
   await until((one) => one?.secrets !== first && one?.state === 'running');
   t.is(await answers('battery-staple'), true);
-  for (const log of [await rack.lab.consoleLog(NODE), await rack.lab.bootServerLog()])
+  for (const log of [await rack.lab.consoleLog(NODE), await bootServerLog(rack.lab)])
     t.notRegex(log, /correct-horse|battery-staple/);
 });

@@ -2,10 +2,12 @@
  * More share for some minutes on a real node: the order is there before, systemd changes the limits at its second without a restart,
  * and takes them back while no server is there.
  */
+
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import type { ShownReservation } from '../../orchestrator/operations/slice/reserve.ts';
 import type { InstanceUsage } from '../../protocol/link/usage.ts';
 import { type Bundle, makeBundle } from '../image/agent/root/services/bundles.ts';
@@ -92,7 +94,7 @@ test.serial(
     t.is(during.restarts, before.restarts);
     t.true(during.cpu! >= before.cpu!, 'the same cgroup goes on counting');
 
-    await rack.lab.stopBootServer();
+    await stopBootServer(rack.lab);
     const after = await until(({ share }) => share !== undefined && share.since >= ends);
     t.log({ ended: after.share, late: after.share!.since - ends });
     t.like(after.share, { cpu: 10, memory: 32 * MIB });

@@ -2,6 +2,7 @@
  * Two slices of different owners on one real node: each owner works from a network namespace of its own with a certificate and nothing
  * else, and what runs in one tries all that it can to see, reach, stop and starve the other. Then somebody asks who sent a packet.
  */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { mustRun, run } from '../../base/run.ts';
 import { placeOf, slotFor } from '../../image/agent/root/services/place.ts';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import { LAB_NETWORK } from '../../lab/namespace.ts';
 import { makeBundle } from '../image/agent/root/services/bundles.ts';
 import { Rack } from '../support/rack.ts';
@@ -75,7 +77,7 @@ rackFor(
   async (made) => {
     rack = made;
     await rack.heard(NODE);
-    await rack.lab.stopBootServer();
+    await stopBootServer(rack.lab);
     await rack.startServer(['--operators-port', `${OPERATORS}`]);
     desk = await mkdtemp(join(tmpdir(), 'bw-desk-'));
     await mustRun('ip', ['netns', 'add', DESK]);

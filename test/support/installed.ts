@@ -1,5 +1,7 @@
 /** Three healthy nodes that run from their disks: where tests begin for which the way there is not what they prove. */
+
 import { join } from 'node:path';
+import { copyVariables } from '../../lab/variables.ts';
 import { Rack } from './rack.ts';
 import { approve, askInstall, installed } from './rollout.ts';
 
@@ -36,7 +38,7 @@ export async function installedRack(): Promise<Rack> {
     await rack.state(console, 'starting');
     // How a machine takes the fleet's keys is proved elsewhere; the others are delivered with them, as machines of a fleet are.
     const vars = join(rack.lab.folder, 'delivered.fd');
-    await rack.lab.copyVariables(canary, vars);
+    await copyVariables(rack.lab, canary, vars);
     // Two at a time: more emulated machines than cores only take turns.
     for (const node of others) {
       await (ready.length === 1 ? undefined : Promise.race(ready));

@@ -7,6 +7,7 @@ import { type DataPaths, dataPaths } from '../../base/paths.ts';
 import { mustRun, type RunResult } from '../../base/run.ts';
 import { imageFile, readManifest } from '../../image/build/manifest.ts';
 import type { BmcKind } from '../../lab/bmc/network.ts';
+import { bootServerLog, startBootServer } from '../../lab/boot-server.ts';
 import type { Console } from '../../lab/console.ts';
 import { createLab } from '../../lab/create.ts';
 import type { Lab } from '../../lab/lab.ts';
@@ -55,7 +56,7 @@ export class Rack {
   }
 
   startServer(extra: readonly string[] = []): Promise<void> {
-    return this.lab.startBootServer(['--heartbeat', '5', ...extra]);
+    return startBootServer(this.lab, ['--heartbeat', '5', ...extra]);
   }
 
   fleet<T>(act: (fleet: Fleet) => Promise<T>): Promise<T> {
@@ -148,6 +149,6 @@ export class Rack {
     for (const { name } of this.lab.nodes) {
       t.log(`--- console of ${name}\n${(await this.lab.consoleLog(name).catch(() => '')).slice(-3000)}`);
     }
-    t.log(`--- boot server\n${(await this.lab.bootServerLog()).slice(-4000)}`);
+    t.log(`--- boot server\n${(await bootServerLog(this.lab)).slice(-4000)}`);
   }
 }

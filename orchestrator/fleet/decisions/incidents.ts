@@ -38,8 +38,13 @@ export const incidentSchema = z.object({
   epoch: z.int().min(1),
   road: z.enum(['broken', 'compromised']),
   step: z.enum(INCIDENT_STEPS),
-  /** Code of the signal that opened it (recovery/signals.ts), or `operator`. */
+  /**
+   * Code of the signal that opened it (recovery/signals.ts), or `operator`; where a system outside did, of the first one that a server has
+   * seen itself.
+   */
   signal: z.string(),
+  /** A system outside has said that a person should look at it. */
+  suspected: z.boolean().optional(),
   /** What was seen, in words that the history can show later. */
   evidence: z.array(z.string()).max(64),
   /** Why it stands at this step. */
@@ -87,6 +92,8 @@ export const incidentSchema = z.object({
         by: z.string(),
         /** What the node did not show, and why. */
         missing: z.array(z.string()).max(64),
+        /** Of its incident, at which it was collected by itself (recovery/evidence.ts). Absent: a person asked for it. */
+        moment: z.string().max(64).optional(),
       }),
     )
     .max(64)

@@ -27,7 +27,7 @@ export const SLICE_TIMES = { grace: 72 * HOUR } as const;
 export const RESERVED = { hours: 24 } as const;
 
 const oneOf = z.array(z.string()).optional();
-export const whereSchema = z.object({
+const whereSchema = z.object({
   site: oneOf,
   rack: oneOf,
   role: oneOf,

@@ -1,19 +1,18 @@
 /** The bytes of one command, between who asked for it and its node, until it ends or must. */
 
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, errorOf, refusal, whyText } from '../../../base/error.ts';
 import { firstEvent } from '../../../base/first-event.ts';
 import { jsonIn } from '../../../base/json.ts';
-import { within } from '../../../base/wait.ts';
 import { type ExecEnd, endSchema } from '../../../protocol/agent/exec.ts';
 import { ChunkDecoder, encodeChunks } from '../../../protocol/chunks.ts';
 import { EXEC_LIMITS, type EXEC_OPS } from '../../../protocol/link/exec.ts';
 import type { ArgsOf, ResultOf } from '../../../protocol/link/messages.ts';
 import type { RequestOptions } from '../../transport/session.ts';
+import { LOOK, watch } from '../still.ts';
 
 /** Milliseconds: between two looks whether the person still may, and how long all of it lasts at most. */
-export const TIMES = { look: 5000, most: EXEC_LIMITS.runs + 30_000 } as const;
+export const TIMES = { look: LOOK, most: EXEC_LIMITS.runs + 30_000 } as const;
 /** Bytes each way. */
 export const MOST_BYTES = 2 ** 30;
 
@@ -119,14 +118,6 @@ async function hear(person: Duplex, write: (bytes: string) => Promise<unknown>):
       await write(encodeChunks('in', bytes.subarray(at, at + EXEC_LIMITS.piece / 2)).toString('base64'));
   }
   await write(encodeChunks('in', Buffer.alloc(0)).toString('base64'));
-}
-
-async function watch(still: () => Promise<void>, until: AbortSignal, look: number): Promise<void> {
-  for (;;) {
-    await sleep(look, undefined, { signal: until });
-    // Whoever keeps the answer back keeps nobody in.
-    await within(still(), 6 * look, 'nobody knows whether they still may: no answer');
-  }
 }
 
 const tooMuch = (how: string) =>

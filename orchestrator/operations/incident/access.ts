@@ -6,7 +6,6 @@ import { beginTranscript } from '../../power/transcript.ts';
 import { type Access, closeAccess, lookInto, openAccess } from '../../recovery/access.ts';
 import { targetsOf } from '../../rollout/run/targets.ts';
 import type { Acting } from '../operation.ts';
-import { inRoadOfBroken } from './acts.ts';
 
 type Asked = { node: string; reason: string; look: Look | 'hash' | null; disk?: string | undefined };
 /** `bytes`: base64; null: nothing was asked for. `sha256`: of the transcript, which the history has, too. */
@@ -22,7 +21,7 @@ const ACTION = 'incident-access';
 /** @throws BootwaveError `INCIDENT_*`, `RESCUE_*`, `LINK_*` */
 export async function access(asked: Asked, acting: Acting): Promise<Looked> {
   const record = await acting.fleet.nodes.resolve(asked.node);
-  const opened = await openAccess(acting.fleet, record, (now) => inRoadOfBroken(now, record), acting.by);
+  const opened = await openAccess(acting.fleet, record, acting.by);
   const { until } = opened;
   if (opened.fresh)
     await note(acting, record, `until ${new Date(until).toISOString()}: ${asked.reason}`, ACTION);

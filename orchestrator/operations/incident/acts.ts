@@ -2,6 +2,7 @@ import { refusal } from '../../../base/error.ts';
 import { type Incident, isHeldBy, isOver } from '../../fleet/decisions/incidents.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { Book } from '../../power/book.ts';
+import { inRoadOfBroken } from '../../recovery/access.ts';
 import {
   decideIncident,
   listIncidents,
@@ -142,22 +143,6 @@ const afterText = (after: Signal['after']): string => {
   if (!('times' in after)) return `after ${after.minutes} min`;
   return after.times === 1 ? 'at once' : `${after.times} times within ${after.within} min`;
 };
-
-/** @throws BootwaveError `INCIDENT_ROAD`, `INCIDENT_OVER` */
-export function inRoadOfBroken(now: Incident | undefined, { name }: Pick<NodeRecord, 'name'>): Incident {
-  if (now === undefined || isOver(now))
-    throw refusal(
-      'INCIDENT_OVER',
-      `no incident of node ${name} is open`,
-      `bootwave node recover ${name} --reason WHY begins one`,
-    );
-  if (now.road === 'broken') return now;
-  throw refusal(
-    'INCIDENT_ROAD',
-    `node ${name} may be in somebody else's hands: nobody looks into it, and it gets no order but to wipe`,
-    `'bootwave incident evidence ${name}' shows what servers have seen of it; its disk can be taken out`,
-  );
-}
 
 /** @throws BootwaveError `INCIDENT_NONE` */
 export async function known({ fleet }: Acting, { id, name }: NodeRecord): Promise<Incident> {

@@ -1,12 +1,9 @@
 import { whyText } from '../../../base/error.ts';
 import { type Incident, isOver, rescueOf } from '../../fleet/decisions/incidents.ts';
-import type { NodeRecord } from '../../fleet/record.ts';
 import { note } from '../../power/switch.ts';
-import { lookInto, openAccess } from '../../recovery/access.ts';
-import { type Collected, collect as collectOf, kept, type Show } from '../../recovery/evidence.ts';
-import { targetsOf } from '../../rollout/run/targets.ts';
+import { type Collected, collect as collectOf, EVIDENCE, kept, showOf } from '../../recovery/evidence.ts';
 import type { Acting } from '../operation.ts';
-import { inRoadOfBroken, known } from './acts.ts';
+import { known } from './acts.ts';
 
 /** `state`: whether the file is on this server, and as it was decided. */
 export type Evidence = {
@@ -50,20 +47,14 @@ export async function collect(
   { node, reason, disks }: { node: string; reason: string; disks: string[] },
   acting: Acting,
 ): Promise<Collected> {
-  const { fleet, paths, by } = acting;
+  const { fleet, paths, by, signal } = acting;
   const record = await fleet.nodes.resolve(node);
   const incident = await known(acting, record);
   const isShown = !isOver(incident) && rescueOf(incident, by.at) !== null;
   const show = isShown ? await showOf(record, acting) : null;
-  const one = await collectOf({ fleet, folder: paths.evidence }, { record, incident }, { show, disks }, by);
+  const asked = { show, disks, signal, looks: EVIDENCE.looks };
+  const one = await collectOf({ fleet, folder: paths.evidence }, { record, incident }, asked, by);
   const what = `${one.file} has SHA-256 ${one.sha256}, ${one.bytes} bytes: ${reason}`;
   await note({ fleet, by: { ...by, at: Date.now() } }, record, what, ACTION);
   return one;
-}
-
-async function showOf(record: NodeRecord, { fleet, by, signal }: Acting): Promise<Show> {
-  const opened = await openAccess(fleet, record, (now) => inRoadOfBroken(now, record), by);
-  const target = await targetsOf(fleet)(record.id);
-  const who = `incident ${opened.incident.number} of ${record.name}, evidence for ${by.actor}`;
-  return (request) => lookInto(target, opened, request, { fleet, who, signal });
 }

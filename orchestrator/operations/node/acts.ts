@@ -5,7 +5,6 @@ import type { BootEvent } from '../../../bootserver/directory.ts';
 import { publishedVersions } from '../../../image/build/manifest.ts';
 import type { AuditRecord } from '../../fleet/audit/entry.ts';
 import type { NodeChange } from '../../fleet/events/set.ts';
-import type { Criteria, Expectation } from '../../fleet/expectation.ts';
 import { silences } from '../../fleet/listening.ts';
 import { countsOf, type Overview, overview, viewOf } from '../../fleet/overview.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
@@ -158,44 +157,4 @@ export async function setSelect({ site }: { site: string }, { fleet }: Acting) {
     .filter(({ state }) => state !== 'retired' && state !== 'rejected')
     .sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
     .map(({ id, name }) => ({ id, name }));
-}
-
-type Expected = {
-  site: string;
-  name?: string | undefined;
-  mac?: string | undefined;
-  serial?: string | undefined;
-  ek?: string | undefined;
-  token?: string | undefined;
-  lasts?: number | undefined;
-};
-
-/** @throws BootwaveError `EXPECT_INVALID` and what `Fleet.expect` throws */
-export async function expect({ site, name, lasts, ...shown }: Expected, { fleet, by }: Acting) {
-  const { mac, serial, ek, token } = shown;
-  const criteria: Criteria = defined({ mac: mac?.toLowerCase().replaceAll('-', ':'), serial, ek, token });
-  if (Object.keys(criteria).length === 0)
-    throw refusal(
-      'EXPECT_INVALID',
-      'no fact names the expected machine',
-      'give --mac, --serial, --ek or --token',
-    );
-  const { policy } = await fleet.sites.get(site);
-  const expiresAt = lasts === undefined ? null : by.at + lasts;
-  const expectation = await fleet.expect({ site, name, criteria, expiresAt }, by);
-  return { expectation: hidden(expectation), answered: policy.acceptUnknown || mac !== undefined };
-}
-
-export async function expectList(_: object, { fleet }: Acting): Promise<Expectation[]> {
-  return (await fleet.expectations.list()).map(hidden);
-}
-
-export async function expectWithdraw({ id }: { id: string }, { fleet, by }: Acting): Promise<Expectation> {
-  return hidden(await fleet.expectations.withdraw(id, by));
-}
-
-/** A token's digest is of no use to anybody who reads the output. */
-function hidden(expectation: Expectation): Expectation {
-  const { token, ...criteria } = expectation.criteria;
-  return { ...expectation, criteria: token === undefined ? criteria : { ...criteria, token: '(kept out)' } };
 }

@@ -1,15 +1,13 @@
 import { z } from 'zod';
 import { CVE } from '../../../formats/cve.ts';
-import { SHA256_HEX } from '../../../formats/digest.ts';
 import { auditRecordSchema } from '../../fleet/audit/entry.ts';
-import { expectationSchema } from '../../fleet/expectation.ts';
 import type { Silence } from '../../fleet/listening.ts';
 import { machineSchema } from '../../fleet/machine.ts';
 import { LABEL_NAME, LABEL_VALUE, MODES, nodeRecordSchema } from '../../fleet/record.ts';
 import { STATES } from '../../fleet/transitions.ts';
 import type { Exposure } from '../../releases/exposure.ts';
 import type { IncidentView } from '../incident/acts.ts';
-import { moment, nodeWord, nodeWords, nothing, reason, siteName, typed, version } from '../input.ts';
+import { moment, nodeWord, nodeWords, reason, siteName, typed, version } from '../input.ts';
 import { AT_SITES, atNodes, operation, READ } from '../operation.ts';
 import type { BmcKnown, BootEvent, Uses } from './acts.ts';
 import type { Fenced } from './fence.ts';
@@ -22,15 +20,6 @@ const viewSchema = nodeRecordSchema.extend({
   pinFlaw: z.string().optional(),
   /** In what its hardware falls short of the profile of its model. */
   shortfalls: z.array(z.string()).optional(),
-});
-/** A token's digest is of no use to anybody who reads it. */
-const shownSchema = expectationSchema.extend({
-  criteria: z.object({
-    mac: z.string().optional(),
-    serial: z.string().optional(),
-    ek: z.string().optional(),
-    token: z.string().optional(),
-  }),
 });
 const countSchema = z.int().min(0);
 const overviewSchema = z.object({
@@ -249,53 +238,4 @@ export const setSelect = operation({
   input: z.strictObject({ site: siteName }),
   result: z.array(z.object({ id: z.string(), name: z.string() })),
   act: async () => (await import('./acts.ts')).setSelect,
-});
-
-export const expect = operation({
-  name: 'node expect',
-  help: 'let a machine in by itself when it comes, once; all that is given must match',
-  who: AT_SITES,
-  site: ({ site }) => [site],
-  input: z.strictObject({
-    site: siteName,
-    name: z.string().max(63).optional(),
-    mac: z.string().max(32).optional(),
-    serial: z.string().max(128).optional(),
-    ek: z.string().max(80).optional(),
-    /** SHA-256 of a token that the caller made, hex: the token itself goes to the machine alone. */
-    token: z.string().regex(SHA256_HEX).optional(),
-    /** Milliseconds from now on; absent: for ever. */
-    lasts: z
-      .number()
-      .positive()
-      .max(3650 * 86_400_000)
-      .optional(),
-  }),
-  result: z.object({
-    expectation: shownSchema,
-    /** Whether the boot server will answer such a machine at all. */
-    answered: z.boolean(),
-  }),
-  act: async () => (await import('./acts.ts')).expect,
-});
-
-export const expectList = operation({
-  name: 'node expect list',
-  help: 'the machines that are expected',
-  who: AT_SITES,
-  input: nothing,
-  result: z.array(shownSchema),
-  act: async () => (await import('./acts.ts')).expectList,
-});
-
-export const expectWithdraw = operation({
-  name: 'node expect withdraw',
-  help: 'withdraw an expectation',
-  who: AT_SITES,
-  // If it does not exist, the operation itself reports it.
-  site: async ({ id }, { fleet }) =>
-    (await fleet.expectations.list()).filter((one) => one.id === id).map((one) => one.site),
-  input: z.strictObject({ id: z.string().min(1).max(64) }),
-  result: shownSchema,
-  act: async () => (await import('./acts.ts')).expectWithdraw,
 });

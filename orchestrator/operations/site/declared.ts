@@ -18,6 +18,7 @@ const policy = z.strictObject({
   recovery: shape.recovery.unwrap().optional(),
   automation: shape.automation.unwrap().optional(),
   rescue: shape.rescue.unwrap().optional(),
+  evidence: shape.evidence.unwrap().optional(),
   traffic: shape.traffic.unwrap().optional(),
   /** Only those that are named change; null: the usual rule again. */
   signals: z.record(z.string().max(64), signalRule.nullable()).optional(),

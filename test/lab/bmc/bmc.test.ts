@@ -4,7 +4,7 @@ import { dataPaths } from '../../../base/paths.ts';
 import { mustRun, run } from '../../../base/run.ts';
 import { bmcAddress, bmcNamespace } from '../../../lab/bmc/network.ts';
 import { BMC_USER, bmcFiles } from '../../../lab/bmc/start.ts';
-import { BOOTWAVE } from '../../../lab/boot-server.ts';
+import { BOOTWAVE, startBootServer } from '../../../lab/boot-server.ts';
 import type { Lab } from '../../../lab/lab.ts';
 import { namespaceExists } from '../../../lab/namespace.ts';
 import { sealerOf } from '../../../orchestrator/fleet/decisions/seal.ts';
@@ -46,7 +46,7 @@ test('ipmi: a node is power-cycled by its BMC, goes and comes, and is then belie
   const { lab, folder } = await rack(t, 'ipmi');
   const paths = dataPaths(lab.dataFolder);
   await keysIn(paths.keys);
-  await lab.startBootServer();
+  await startBootServer(lab);
   const bootwave = async (...args: string[]) => {
     const done = await run(BOOTWAVE, ['--data', paths.root, ...args, '--json'], {
       env: { ...process.env, BOOTWAVE_REDIS_URL: '' },

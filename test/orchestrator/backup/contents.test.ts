@@ -9,6 +9,7 @@ import { journalFile } from '../../../orchestrator/fleet/decisions/journal.ts';
 import { snapshotFile } from '../../../orchestrator/fleet/decisions/snapshot.ts';
 import { doorFiles } from '../../../orchestrator/operations/files.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { takenFile } from '../../../orchestrator/recovery/taken.ts';
 import { redisFiles } from '../../../orchestrator/redis/settings.ts';
 import { markerFile } from '../../../orchestrator/rehearsal/marker.ts';
 import { signerFiles } from '../../../orchestrator/signer/files.ts';
@@ -57,7 +58,12 @@ test('what grows is joined, what a person could not replace is kept, what is hel
   const made = [
     ...[signer.lock, signer.socket, snapshotFile(journalFile(paths)), `${journalFile(paths)}.room`],
     ...[...Object.values(doorFiles(paths)), `${paths.bootserver}/lock`, `${paths.keys}/ca/x.crt.abc.tmp`],
-    ...[`${paths.releases}/.lock`, `${paths.releases}/.metadata`, `${paths.bundles}/.making-1-x/y`],
+    ...[
+      `${paths.releases}/.lock`,
+      `${paths.releases}/.metadata`,
+      `${paths.bundles}/.making-1-x/y`,
+      takenFile(paths),
+    ],
   ];
   for (const file of made) t.true(file.endsWith('/run') || of(file) === 'made', file);
   for (const file of Object.values(redisFiles(paths.redis)).slice(1))

@@ -15,25 +15,33 @@ import { keyLayout } from '../../../keys/layout.ts';
 import { access, leave } from '../../../orchestrator/operations/incident/access.ts';
 import * as acts from '../../../orchestrator/operations/incident/acts.ts';
 import { collect, evidence, take } from '../../../orchestrator/operations/incident/evidence.ts';
+import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { lookInto, openAccess } from '../../../orchestrator/recovery/access.ts';
+import { collect as collectOf } from '../../../orchestrator/recovery/evidence.ts';
 import { fence } from '../../../orchestrator/recovery/fence.ts';
+import { startEvidenceKeeper } from '../../../orchestrator/recovery/keep-evidence.ts';
 import { startRescueKeeper } from '../../../orchestrator/recovery/keep-rescue.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
 import { LinkPool } from '../../../orchestrator/transport/pool.ts';
+import type { RescueRequest } from '../../../protocol/agent/rescue.ts';
 import { server } from '../../attack/redis/server.ts';
 import { handlersOf, quiet, statusOf } from '../../image/agent/member/link/handlers.ts';
 import { helperSocket } from '../../image/agent/root/helper-socket.ts';
 import { realSigner } from '../../support/real-signer.ts';
+import { until } from '../../support/until.ts';
 import { beatOfBoot, certificateFor, enrolment, silent } from '../fleet/support.ts';
 import { nodeSshd } from '../transport/sshd.ts';
+import { elsewhere } from './elsewhere.ts';
 
 const NODE = enrolment(1).id;
 /** Nodes' sshd listens there; nothing else has this address. */
 const PLACE = { host: `127.77.${process.pid % 250}.1`, port: 22 };
 const WHY = { node: NODE, reason: 'it is slow' };
 
+type World = Pick<Awaited<ReturnType<typeof server>>, 'fleet' | 'paths' | 'admit' | 'directory'>;
+
 /** A member, its sshd and root on it, and a server that brings it orders. */
-async function house(t: ExecutionContext) {
-  const { fleet, paths, admit, directory } = await server(t);
+async function house(t: ExecutionContext, { fleet, paths, admit, directory }: World) {
   const layout = keyLayout(paths.keys);
   const orderKey = createPrivateKey(await readFile(layout.order.key, 'utf8'));
   const signer = await realSigner(paths, orderKey, {});
@@ -90,7 +98,7 @@ async function house(t: ExecutionContext) {
       () => true,
       () => false,
     );
-  const until = async (what: boolean) => {
+  const opens = async (what: boolean) => {
     for (const last = performance.now() + 60_000; performance.now() < last; await sleep(50))
       if ((await letsIn()) === what) return;
     throw new Error(`not within a minute: ${what}`);
@@ -99,11 +107,30 @@ async function house(t: ExecutionContext) {
     (await fleet.audit.read({ node: NODE })).flatMap(({ action, reason }) =>
       action === 'incident-access' ? [reason ?? ''] : [],
     );
-  return { fleet, paths, node, acting, until, letsIn, history };
+  return { fleet, paths, node, acting, opens, letsIn, history };
+}
+
+/** Root there takes every request, and answers none. @returns resolves when so many were asked */
+async function slowRoot(t: ExecutionContext, { run, looker }: { run: string; looker: number }) {
+  const socket = join(run, 'rescue.sock');
+  await rm(socket);
+  let asked = 0;
+  const slow = createServer((one) =>
+    one
+      .on('error', () => {})
+      .on('data', () => {
+        asked += 1;
+      }),
+  );
+  t.teardown(() => slow.close());
+  await new Promise<void>((resolve) => slow.listen(socket, resolve));
+  await chown(socket, 0, looker);
+  await chmod(socket, 0o660);
+  return (times: number) => until(() => asked >= times);
 }
 
 test.serial('asked for, opened, looked at, recorded, left: each seen at the node', async (t) => {
-  const { acting, paths, until, letsIn, history, node } = await house(t);
+  const { acting, paths, opens, letsIn, history, node } = await house(t, await server(t));
   const ask = { ...WHY, look: 'processes' as const };
   await t.throwsAsync(access(ask, acting), { code: 'INCIDENT_OVER' });
   await acts.recover(WHY, acting);
@@ -129,25 +156,25 @@ test.serial('asked for, opened, looked at, recorded, left: each seen at the node
   await t.throwsAsync(access({ ...WHY, look: 'hash', disk: 'x' }, acting), { code: 'RESCUE_NO_DISK' });
   t.regex((await history()).at(-1)!, /^over: .*no disk x.*SHA-256/);
   t.true((await leave(WHY, acting)).changed);
-  await until(false);
+  await opens(false);
   t.false((await leave(WHY, acting)).changed);
 });
 
 test.serial('it ends with the incident, and when the node turns out to be in other hands', async (t) => {
-  const { acting, fleet, until } = await house(t);
+  const { acting, fleet, opens } = await house(t, await server(t));
   const ask = { ...WHY, look: null };
   await acts.recover(WHY, acting);
   await acts.rescue(WHY, acting);
   await access(ask, acting);
-  await until(true);
+  await opens(true);
   await acts.end(WHY, acting);
-  await until(false);
+  await opens(false);
   await t.throwsAsync(access(ask, acting), { code: 'INCIDENT_OVER' });
 
   await acts.recover(WHY, acting);
   await acts.rescue(WHY, acting);
   await access(ask, acting);
-  await until(true);
+  await opens(true);
   await fence(
     fleet,
     NODE,
@@ -160,21 +187,13 @@ test.serial('it ends with the incident, and when the node turns out to be in oth
 test.serial(
   'a look that is under way is cut off when the access is closed, and that is recorded',
   async (t) => {
-    const { acting, node, history } = await house(t);
+    const { acting, node, history } = await house(t, await server(t));
     await acts.recover(WHY, acting);
     await acts.rescue(WHY, acting);
-    // Root there takes its time.
-    const socket = join(node.run, 'rescue.sock');
-    await rm(socket);
-    const asked = Promise.withResolvers<void>();
-    const slow = createServer((one) => one.on('error', () => {}).on('data', () => asked.resolve()));
-    t.teardown(() => slow.close());
-    await new Promise<void>((resolve) => slow.listen(socket, resolve));
-    await chown(socket, 0, node.looker);
-    await chmod(socket, 0o660);
+    const asked = await slowRoot(t, node);
     const look = access({ ...WHY, look: 'hash', disk: 'sda' }, acting);
     const ended = t.throwsAsync(look, { code: 'RESCUE_CLOSED' });
-    await asked.promise;
+    await asked(1);
     await leave(WHY, acting);
     await ended;
     t.true((await history()).some((line) => /^over: .*nobody may look.*SHA-256/.test(line)));
@@ -182,9 +201,67 @@ test.serial(
 );
 
 test.serial(
+  'who is revoked while the node shows something sees nothing of it, and of what they collect nothing is kept',
+  async (t) => {
+    t.timeout(120_000);
+    const world = await elsewhere(t);
+    const { acting, paths, node, history, fleet } = await house(t, world);
+    await acts.recover(WHY, acting);
+    await acts.rescue(WHY, acting);
+    const asked = await slowRoot(t, node);
+    for (const [times, name, operation, input] of [
+      [1, 'bob', 'incident access', { ...WHY, look: 'hash', disk: 'sda' }],
+      [2, 'eve', 'incident collect', { ...WHY, disks: [] }],
+    ] as const) {
+      const { say, serial } = await world.as({ name });
+      const ended = t.throwsAsync(say(operation, input), { code: 'OPERATOR_REVOKED' });
+      await asked(times);
+      await new OperatorRegister(paths.keys).revoke(serial, { by: 'x', at: Date.now(), reason: 'left' });
+      await ended;
+    }
+    t.true((await history()).some((line) => /^over: OPERATOR_REVOKED.*SHA-256/.test(line)));
+    t.is(fleet.decisions.incidents.of(NODE)?.collected, undefined);
+    t.deepEqual(await readdir(paths.evidence).catch(() => []), []);
+  },
+);
+
+test.serial(
+  'a node that is slow is not waited for: the look ends, and what is collected names it',
+  async (t) => {
+    const { acting, node, fleet, paths } = await house(t, await server(t));
+    await acts.recover(WHY, acting);
+    await acts.rescue(WHY, acting);
+    const { incident, ...opened } = await openAccess(
+      fleet,
+      { id: NODE, name: 'n1' },
+      {
+        actor: 'operator:ann',
+        at: Date.now(),
+      },
+    );
+    t.truthy(incident);
+    await slowRoot(t, node);
+    const target = await targetsOf(fleet)(NODE);
+    const { signal } = new AbortController();
+    const show = (request: RescueRequest) =>
+      lookInto(target, { incident, ...opened }, request, { fleet, who: 'ann', signal, within: 3000 });
+    await t.throwsAsync(show({ operation: 'look', look: 'kernel' }), { code: 'RESCUE_SLOW' });
+    const record = (await fleet.nodes.get(NODE))!;
+    const asked = { show, disks: [], signal, looks: 4000 };
+    const { missing } = await collectOf({ fleet, folder: paths.evidence }, { record, incident }, asked, {
+      actor: 'operator:ann',
+      at: Date.now(),
+    });
+    t.is(missing.length, 7);
+    t.regex(missing[0]!, /^journal: RESCUE_SLOW/);
+    t.is(missing[6], 'event-log: the node took too long for what came before');
+  },
+);
+
+test.serial(
   'another key than the one of this server is never used: who asks elsewhere gets a new one',
   async (t) => {
-    const { acting, fleet } = await house(t);
+    const { acting, fleet } = await house(t, await server(t));
     await acts.recover(WHY, acting);
     await acts.rescue(WHY, acting);
     await access({ ...WHY, look: null }, acting);
@@ -228,7 +305,7 @@ async function unpacked(bytes: Buffer): Promise<Map<string, string>> {
 test.serial(
   'evidence: what servers know, and all that a node in rescue shows, in a file whose hash is decided',
   async (t) => {
-    const { acting, fleet, paths } = await house(t);
+    const { acting, fleet, paths } = await house(t, await server(t));
     const ask = { ...WHY, disks: [] };
     await t.throwsAsync(collect(ask, acting), { code: 'INCIDENT_NONE' });
     await acts.recover(WHY, acting);
@@ -273,7 +350,7 @@ test.serial(
 test.serial(
   'evidence of a node that is fenced is what servers know: it is not asked, and the fence waits for nobody',
   async (t) => {
-    const { acting, fleet, letsIn, paths } = await house(t);
+    const { acting, fleet, letsIn, paths } = await house(t, await server(t));
     const seen = { signal: 'measurement', evidence: ['strange PCR 11'], reason: 'x' };
     await fence(fleet, NODE, seen, { actor: 'recovery', at: Date.now() });
     const one = await collect({ ...WHY, disks: [] }, acting);
@@ -285,5 +362,37 @@ test.serial(
     for (let i = 1; i < 16; i += 1) await collect({ ...WHY, disks: [] }, acting);
     await t.throwsAsync(collect({ ...WHY, disks: [] }, acting), { code: 'EVIDENCE_FULL' });
     t.is((await readdir(paths.evidence)).length, 16, 'nothing was written in vain');
+  },
+);
+
+test.serial(
+  'evidence by itself: a node taken into rescue shows all of it once, and no person asked',
+  async (t) => {
+    const { acting, fleet, paths } = await house(t, await server(t));
+    await fleet.sites.set('default', { evidence: 'collect' }, { actor: 'operator:ann', at: 1 });
+    const stop = new AbortController();
+    const kept = startEvidenceKeeper({
+      ...{ fleet, folder: paths.evidence, site: 'default', log: silent, signal: stop.signal },
+      times: { look: 50, again: 200 },
+    });
+    t.teardown(async () => {
+      stop.abort();
+      await kept;
+    });
+    await acts.recover(WHY, acting);
+    await sleep(300);
+    t.is(
+      fleet.decisions.incidents.of(NODE)?.collected,
+      undefined,
+      'it runs its services: nobody looks into it',
+    );
+    await acts.rescue(WHY, acting);
+    const all = () => fleet.decisions.incidents.of(NODE)?.collected ?? [];
+    for (const last = performance.now() + 120_000; all().length === 0; await sleep(50))
+      if (performance.now() > last) throw new Error('nothing was collected');
+    const known = await unpacked(Buffer.from((await take({ node: NODE }, acting)).tar, 'base64'));
+    t.regex(known.get('node/processes')!, new RegExp(`^${process.pid} parent`, 'm'));
+    await sleep(500);
+    t.like(all(), { length: 1, 0: { by: 'recovery' } });
   },
 );

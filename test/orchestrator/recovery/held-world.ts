@@ -25,8 +25,9 @@ export async function heldWorld(t: ExecutionContext) {
   const signer = await realSigner(paths, privateKey, {}, () => START);
   t.teardown(() => signer.close());
   const breaker: { why: string | null } = { why: null };
+  const clock = { now: START };
   const recovery = new Held({
-    ...{ fleet, signer: signer.client, log: silent, now: () => START },
+    ...{ fleet, signer: signer.client, log: silent, now: () => clock.now },
     breaker: (act) => (act === 'wipe' ? breaker.why : null),
   });
   const bans = world.bans;
@@ -74,6 +75,7 @@ export async function heldWorld(t: ExecutionContext) {
     ...world,
     signer: signer.client,
     breaker,
+    clock,
     directory,
     recovery,
     one,

@@ -14,6 +14,7 @@ import {
   wipeTime,
 } from '../../../orchestrator/recovery/playbook.ts';
 import { signalled } from '../../../orchestrator/recovery/signalled.ts';
+import { asksFor, isFromOutside } from '../../../orchestrator/recovery/signals.ts';
 import { ticketOf } from '../../../orchestrator/recovery/ticket.ts';
 
 const MINUTE = 60_000;
@@ -381,4 +382,36 @@ test('what a system outside says is no reason for a wipe, and whoever is suspect
   }
   const fenced = begun('compromised');
   t.like(signalled(fenced, NODE, asks, T0), { road: 'compromised', step: 'fenced', signal: 'measurement' });
+});
+
+test('in whatever order it is seen, said and suspected: what a server has seen counts as seen, and who is suspected waits', (t) => {
+  const kinds = ['silent', 'smart', 'reported', 'suspected', 'measurement', 'operator'] as const;
+  const one = (signal: (typeof kinds)[number]) => ({
+    ...cause(signal === 'measurement' ? 'compromised' : 'broken', signal),
+    ...{ evidence: [`${signal} ${Math.random()}`], asks: signal === 'suspected' },
+  });
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...kinds), { minLength: 1, maxLength: 8 }), (signals) => {
+      let now: Incident | undefined;
+      for (const signal of signals) {
+        const told = signalled(now, NODE, one(signal), T0);
+        if (told !== null) now = decided(now, told, T0);
+      }
+      const others = signals.filter((signal) => signal !== 'reported' && signal !== 'suspected');
+      const isMeantFirst = signals[0] === 'operator';
+      if (others.some((signal) => signal !== 'operator') || isMeantFirst) t.false(isFromOutside(now!));
+      else t.true(isFromOutside(now!));
+      if (signals.includes('measurement')) t.like(now, { road: 'compromised', step: 'fenced' });
+      else t.is(asksFor(now!), signals.includes('suspected'));
+      if (asksFor(now!)) {
+        t.is(now!.step, 'person');
+        t.deepEqual(
+          turn(now!, { ...FACTS, state: 'healthy', wellSince: T0, now: T0 + 60 * MINUTE }).told,
+          null,
+        );
+        t.regex(ticketOf(now!, undefined, true)[0]!, /a system outside suspects it/);
+      }
+    }),
+    { numRuns: 1000 },
+  );
 });

@@ -1,7 +1,7 @@
 /** Systems outside, through the real door over TLS, on a real Redis, to the incident. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -12,6 +12,7 @@ import type { Site } from '../../../orchestrator/fleet/site.ts';
 import { readGuard } from '../../../orchestrator/recovery/guard.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
+import { Taken, takenFile } from '../../../orchestrator/recovery/taken.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import { openWebhookDoor } from '../../../orchestrator/recovery/webhook-door.ts';
 import { Reports, type Source, WEBHOOKS } from '../../../orchestrator/recovery/webhooks.ts';
@@ -25,7 +26,12 @@ const BY = { actor: 'operator:ann', at: START, reason: 'the IDS of the campus' }
 const pair = () => generateKeyPairSync('ed25519');
 const keyOf = (key: KeyObject) => webhookKeyIn(key.export({ type: 'spki', format: 'pem' }).toString())!;
 
-async function world(t: ExecutionContext, policy: Partial<Site['policy']> = { automation: 'repair' }) {
+/** @param knowing the server knows what it took before, as any but a new one does */
+async function world(
+  t: ExecutionContext,
+  policy: Partial<Site['policy']> = { automation: 'repair' },
+  { knowing = true } = {},
+) {
   const found = await servicesFor(t);
   const { fleet, paths, bans } = found;
   await fleet.sites.set('default', policy, BY);
@@ -44,8 +50,12 @@ async function world(t: ExecutionContext, policy: Partial<Site['policy']> = { au
     now,
     breaker: guard.stopped,
   });
-  const reports = () => new Reports({ fleet, saw: (sight) => watch.saw(sight), now });
-  let current = reports();
+  const file = takenFile(paths);
+  const reports = async () =>
+    new Reports({ fleet, saw: (sight) => watch.saw(sight), taken: await Taken.open(file, now()), now });
+  await mkdir(paths.bootserver, { recursive: true });
+  if (knowing) await writeFile(file, '[]');
+  let current = await reports();
   const authorities = await LoadedAuthorities.open(paths.keys, bans, silent, signal);
   const identity = await serverIdentity(authorities.signing('servers'), null);
   const door = await openWebhookDoor({
@@ -115,8 +125,8 @@ async function world(t: ExecutionContext, policy: Partial<Site['policy']> = { au
     while (/^nobody has looked/.test(guard.stopped('repair', { id }) ?? '')) await sleep(10);
   };
   const incident = (n = 1) => fleet.decisions.incidents.of(enrolment(n).id);
-  const restarted = () => {
-    current = reports();
+  const restarted = async () => {
+    current = await reports();
   };
   return {
     ...found,
@@ -127,6 +137,7 @@ async function world(t: ExecutionContext, policy: Partial<Site['policy']> = { au
     says,
     incident,
     restarted,
+    file,
     privateKey,
     watch,
     port: door.port,
@@ -185,7 +196,31 @@ test('suspected while it is repaired: whoever looks finds it as it is', async (t
   await says();
   t.like(incident(), { step: 'open', signal: 'reported' });
   await says({ says: 'suspected' });
-  t.like(incident(), { number: 1, step: 'person', signal: 'suspected' });
+  t.like(incident(), { number: 1, step: 'person', signal: 'reported', suspected: true });
+});
+
+test('a suspicion makes no words of what a server has seen; what it sees later counts as seen, also where repairs stand still', async (t) => {
+  const { member, lets, says, incident, watch, fleet } = await world(t);
+  for (const n of [1, 2, 3, 4]) await member(n);
+  await lets({ severity: 'critical' });
+  const loops = async (n: number) => {
+    for (const bootId of ['a', 'b', 'c', 'd'])
+      watch.saw({ kind: 'boot', node: enrolment(n).id, at: Date.now(), bootId });
+    await watch.settled();
+  };
+  await loops(1);
+  t.like(incident(1), { step: 'open', signal: 'boot-loop' });
+  await says({ says: 'suspected' });
+  t.like(incident(1), { number: 1, step: 'person', signal: 'boot-loop', suspected: true });
+  await says({ node: enrolment(2).id });
+  await says({ node: enrolment(3).id, says: 'suspected' });
+  t.deepEqual([incident(2)!.signal, incident(3)!.signal], ['reported', 'suspected']);
+  const { trips } = await readGuard(fleet, Date.now());
+  t.true(trips.some(({ act }) => act === 'repair'));
+  for (const n of [2, 3, 4]) await loops(n);
+  t.like(incident(2), { number: 1, step: 'open', signal: 'boot-loop' });
+  t.like(incident(3), { number: 1, step: 'person', signal: 'boot-loop', suspected: true });
+  t.is(incident(4), undefined, 'and none is begun');
 });
 
 test('who says it again and again keeps nobody else from being heard', async (t) => {
@@ -200,7 +235,7 @@ test('who says it again and again keeps nobody else from being heard', async (t)
   const other = pair();
   await WEBHOOKS.decide(fleet, 'other', () => source({ key: keyOf(other.publicKey) }), BY);
   await says({ says: 'suspected', to: 'other', key: other.privateKey, reason: 'it mines coins' });
-  t.like(incident(), { number, step: 'person', signal: 'suspected' });
+  t.like(incident(), { number, step: 'person', suspected: true });
   t.regex(incident()!.evidence.at(-1)!, /webhook other .* it mines coins$/);
 });
 
@@ -218,20 +253,62 @@ test('of other nodes, other things, or with another key it may say nothing; it i
   t.is(incident(), undefined);
 });
 
-test('what was taken once counts once, also after a restart; an old message never', async (t) => {
+test('what was taken once counts once, also after a restart, and where its sender has a clock that is ahead', async (t) => {
   const { member, lets, says, incident, clock, restarted } = await world(t);
   await member(1);
-  await lets();
-  const at = clock.now;
-  t.like(await says({ id: 'a' }), { status: 200, taken: true });
-  t.like(await says({ id: 'a' }), { status: 200, taken: false });
+  await lets({ severity: 'minor' });
+  clock.now = Math.ceil(clock.now / 1000) * 1000;
+  const ahead = clock.now + 300_000;
+  for (const id of ['a', '__proto__']) {
+    t.like(await says({ id, at: ahead }), { status: 200, taken: true });
+    t.like(await says({ id, at: ahead }), { status: 200, taken: false });
+  }
   clock.now += 60_000;
-  t.like(await says({ id: 'a', at }), { status: 200, taken: false });
-  restarted();
-  t.like(await says({ id: 'a', at }), { status: 401, code: 'WEBHOOK_TIME' });
-  clock.now += 600_000;
-  t.like(await says({ at }), { status: 401, code: 'WEBHOOK_TIME' });
+  await restarted();
+  for (const id of ['a', '__proto__']) {
+    t.like(await says({ id, at: ahead }), { status: 200, taken: false });
+    t.like(await says({ id }), { status: 200, taken: false }, 'signed anew it is the same message');
+  }
+  clock.now = ahead + 300_000;
+  t.like(await says(), { status: 200, taken: true });
+  t.like(await says({ id: 'a', at: ahead }), { status: 200, taken: false });
+  clock.now += 1000;
+  t.like(await says({ id: 'a', at: ahead }), { status: 401, code: 'WEBHOOK_TIME' });
   t.is(incident(), undefined);
+});
+
+test('a server that does not know what it took before takes nothing that may have been, and says when to come again', async (t) => {
+  for (const lost of ['gone', 'no JSON', '[["a",1],2]']) {
+    const { member, lets, says, clock, restarted, file } = await world(t, {}, { knowing: false });
+    await member(1);
+    await lets();
+    const at = clock.now;
+    t.like(await says(), { status: 503, code: 'WEBHOOK_LATER' });
+    clock.now += 301_000;
+    t.like(await says({ id: 'a', at: clock.now + 300_000 }), { status: 200, taken: true });
+    if (lost === 'gone') await rm(file);
+    else await writeFile(file, lost);
+    await restarted();
+    t.like(await says({ id: 'a', at: at + 601_000 }), { status: 503, code: 'WEBHOOK_LATER' });
+    t.like(await says(), { status: 503, code: 'WEBHOOK_LATER' });
+    clock.now += 301_000;
+    t.like(await says(), { status: 200, taken: true });
+  }
+});
+
+test('what was refused, or could not be kept, was not taken: it may be sent again', async (t) => {
+  const { member, lets, says, incident, file } = await world(t);
+  await lets({ severity: 'critical' });
+  t.like(await says({ id: 'a' }), { status: 404, code: 'WEBHOOK_NODE' });
+  await member(1);
+  await rm(file);
+  await mkdir(file);
+  t.like(await says({ id: 'a' }), { status: 503, code: 'WEBHOOK_LATER' });
+  t.is(incident(), undefined);
+  await rm(file, { recursive: true });
+  const both = await Promise.all([says({ id: 'a' }), says({ id: 'a' })]);
+  t.deepEqual(both.map(({ taken }) => taken).toSorted(), [false, true]);
+  t.like(incident(), { step: 'open' });
 });
 
 test('who owns Redis neither lets a source speak nor gives it more; one that was taken away is heard no more', async (t) => {

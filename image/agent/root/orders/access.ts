@@ -10,7 +10,7 @@ import { RESCUE_COMMAND, rescuePrincipal } from '../../../../protocol/agent/resc
 import type { Order } from '../../../../protocol/order.ts';
 
 /** As sshd_config names it. */
-export const accessFile = (run: string): string => join(run, 'rescue-keys');
+const accessFile = (run: string): string => join(run, 'rescue-keys');
 
 export async function admitLookers(run: string, order: Pick<Order, 'node' | 'rescue'>): Promise<void> {
   const line = accessLine(order);
@@ -22,7 +22,7 @@ export async function admitLookers(run: string, order: Pick<Order, 'node' | 'res
 }
 
 /** A line of AUTHORIZED_KEYS (sshd(8)); null: nobody is let in. */
-export function accessLine({ node, rescue }: Pick<Order, 'node' | 'rescue'>): string | null {
+function accessLine({ node, rescue }: Pick<Order, 'node' | 'rescue'>): string | null {
   if (rescue?.access === undefined) return null;
   const { authority, until } = rescue.access;
   const end = `${new Date(until).toISOString().replaceAll(/[-:T]|\..*/g, '')}Z`;

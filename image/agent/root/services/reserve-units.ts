@@ -13,7 +13,7 @@ const DATE = '/usr/bin/date';
 const BEGINNING = 'bootwave-reserve-';
 
 /** @param id as `instanceId` makes it @param at milliseconds since the epoch, of a whole second */
-export const changeUnit = (id: string, at: number): string => `${BEGINNING}${id}-${at / 1000}`;
+const changeUnit = (id: string, at: number): string => `${BEGINNING}${id}-${at / 1000}`;
 
 /** @returns when it is due, milliseconds since the epoch; null: it is none of these units */
 export function dueOf(file: string): number | null {

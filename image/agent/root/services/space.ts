@@ -42,7 +42,7 @@ export const RESERVE = 256 * 2 ** 20;
  * Bytes of the largest bundle in memory: the agent and root each hold a copy within the limits of their units
  * (MemoryMax=512M), beside what their programs take.
  */
-export const MOST_IN_MEMORY = 384 * 2 ** 20;
+const MOST_IN_MEMORY = 384 * 2 ** 20;
 
 export async function spaceAt(folder: string): Promise<Space> {
   const { bsize, blocks, bfree, bavail } = await statfs(folder);
