@@ -66,7 +66,10 @@ export class Habits {
     let changed = false;
     const names = [...new Set([...running, ...instances.map(([name]) => name)])].slice(0, SERVICES);
     // What is forgotten first is none of these: no name that is made up pushes out what runs.
-    for (const name of names) for (const map of [this.#now, this.#known]) touch(map, name);
+    for (const name of names) {
+      touch(this.#now, name);
+      touch(this.#known, name);
+    }
     for (const name of names) changed = this.#begin(name, hour) || changed;
     for (const [of, way, to, protocol, port, , bytes, from, until] of flows) {
       const now = this.#now.get(instances[of]?.[0] ?? '');
