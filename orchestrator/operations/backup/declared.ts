@@ -24,7 +24,7 @@ export const backup = operation({
 
 export const restore = operation({
   name: 'restore',
-  help: 'make an empty data directory that of the fleet again, from a backup; says what the backup does not know',
+  help: 'restore a backup into an empty data directory, so that a server goes on from it; says what the backup does not know',
   who: ADMIN,
   offline: 'files',
   hostOnly: true,

@@ -48,7 +48,7 @@ export const rollback = operation({
 
 export const restore = operation({
   name: 'drill restore',
-  help: 'restore a backup beside everything, have a server come up on it that reaches nobody, and remove it again',
+  help: 'try a backup: restore it into a folder of its own, start a server on it that reaches nobody, and remove both',
   who: ANYONE,
   offline: 'files',
   hostOnly: true,

@@ -77,7 +77,7 @@ export const plan = operation({
   help: 'which nodes a slice would have and why, which not and why not, and what would help; decides nothing',
   who: READ_SLICES,
   slice: mine,
-  /** Of one that is there: what is not said stays as it is. */
+  /** Of a slice that is there already, what is left out stays as it is. */
   input: wish.partial().extend({ name: sliceName }),
   result: typed<Explained>(),
   act: async () => (await import('./acts.ts')).plan,
@@ -104,7 +104,7 @@ export const show = operation({
 
 export const run = operation({
   name: 'slice run',
-  help: 'these services, and no others, run on each node of a slice: brought by a rollout that starts at once',
+  help: 'run these services, and no others, on each node of a slice; a rollout that starts at once brings them',
   who: OF_SLICES,
   slice: mine,
   perHour: PER_HOUR,
@@ -144,7 +144,7 @@ export const extend = operation({
 
 export const reserve = operation({
   name: 'slice reserve',
-  help: 'more of each node of a slice for some hours, from the same instant on all of them; refused with the next free time',
+  help: 'reserve more of each node of a slice for some hours, from the same instant on all of them; a refusal names the next free time',
   who: OF_SLICES,
   slice: mine,
   perHour: PER_HOUR,
