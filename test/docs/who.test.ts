@@ -52,15 +52,15 @@ test('who it was is answered with its doubts, and stopped, listed and let go as 
   // In a slice of somebody, who has left since.
   const register = new OperatorRegister(paths.keys);
   const [from, gone] = [Date.now() - 3600_000, Date.now() + 60_000];
-  const issued = {
-    role: 'slice-owner',
+  const theirs = {
+    role: 'slice-owner' as const,
     sites: [],
     slices: ['probe'],
     notBefore: from,
     notAfter: gone,
-  } as const;
+  };
   for (const owner of ['mal', 'eve']) {
-    await register.add({ serial: owner, name: owner, ...issued }, { actor: 'ann', at: from });
+    await register.add({ serial: owner, name: owner, ...theirs }, { actor: 'ann', at: from });
   }
   await register.revoke('eve', { by: 'ann', at: from + 1, reason: 'left' });
   const env = { ...process.env, BOOTWAVE_DATA: paths.root, BOOTWAVE_REDIS_URL: '', BOOTWAVE_LOG: 'error' };
