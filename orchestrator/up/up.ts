@@ -5,6 +5,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { aborted } from '../../base/wait.ts';
+import { Delivery } from '../../bootserver/http/delivery.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
 import { perMetadata, Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
@@ -30,6 +31,7 @@ import { fleetMetrics } from '../metrics/fleet.ts';
 import { openFleet } from '../operators/bans-of.ts';
 import { networksOf } from '../power/self-test.ts';
 import type { Breaker } from '../recovery/breaker.ts';
+import { tellDelivery } from '../recovery/delivery.ts';
 import { Held } from '../recovery/held.ts';
 import { keepGuard } from '../recovery/keep-guard.ts';
 import { Taken, takenFile } from '../recovery/taken.ts';
@@ -169,6 +171,9 @@ export async function up(
     const store = new SecretStore(paths);
     const secrets = new FleetSecrets({ ...{ fleet, paths, store, signer: standings }, now: Date.now });
     const growth = new SliceGrowth({ fleet, paths, store, now: Date.now });
+    const delivery = new Delivery();
+    const measured = () => delivery.measured();
+    ends.push(tellDelivery({ redis: fleet.redis, site, measured, log, signal: stop }));
     const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
     const parts: WireParts = {
       ...{ paths, directory, images, log },
@@ -185,7 +190,10 @@ export async function up(
         grow: (asked) => growth.grow(asked),
         certificateLife: options.certificateLife,
       },
-      http: { metadata: metadataFolder(paths.releases), bundles: paths.bundles, crl: () => crl.current() },
+      http: {
+        ...{ metadata: metadataFolder(paths.releases), bundles: paths.bundles, delivery },
+        crl: () => crl.current(),
+      },
     };
     let opened: KeptWires | undefined;
     const behind: Parts = {
