@@ -10,7 +10,7 @@ import { WEBHOOK_LIMITS } from '../../protocol/webhook.ts';
 /** Milliseconds that each is kept: as long as it would be taken, however far ahead it was signed, and a minute. */
 const KEPT = 2 * WEBHOOK_LIMITS.skew + 60_000;
 
-/** When each was taken, milliseconds since the epoch, by source and id. */
+/** When each was taken, milliseconds since the epoch, by key and id. */
 const schema = z.array(z.tuple([z.string(), z.number()]));
 
 export const takenFile = ({ bootserver }: Pick<DataPaths, 'bootserver'>): string =>
@@ -34,18 +34,18 @@ export class Taken {
     return new Taken(path, schema.safeParse(jsonIn(text)).data, now);
   }
 
-  has(source: string, id: string): boolean {
-    return this.#all.has(keyOf(source, id));
+  has(key: string, id: string): boolean {
+    return this.#all.has(placeOf(key, id));
   }
 
   /** On the disk when it resolves; one at a time. @throws the error of the file system: it was not taken */
-  async add(source: string, id: string, now: number): Promise<void> {
+  async add(key: string, id: string, now: number): Promise<void> {
     const kept = [...this.#all].filter(([, at]) => now - at <= KEPT);
-    const all = new Map([...kept, [keyOf(source, id), now]]);
+    const all = new Map([...kept, [placeOf(key, id), now]]);
     await writeFileAtomic(this.#path, JSON.stringify([...all]));
     this.#all = all;
   }
 }
 
 /** Neither has a space. */
-const keyOf = (source: string, id: string): string => `${source} ${id}`;
+const placeOf = (key: string, id: string): string => `${key} ${id}`;

@@ -35,7 +35,7 @@ export type ReportParts = { fleet: Fleet; saw: Saw; taken: Taken; now?: () => nu
 export class Reports {
   readonly #parts: ReportParts;
   readonly #now: () => number;
-  /** When each source said something within the last minute. */
+  /** When each key said something within the last minute. */
   readonly #lately = new Map<string, number[]>();
   /** The same message that comes twice at once: the second one learns what became of the first. */
   readonly #turns = new Turns();
@@ -63,35 +63,40 @@ export class Reports {
 
   async #takeSigned(name: string, source: Source, said: Webhook, now: number): Promise<{ fresh: boolean }> {
     const { taken, saw } = this.#parts;
-    if (taken.has(name, said.id)) return { fresh: false };
-    this.#mustBeSlow(name, now);
+    // A message does not say under which name it comes: a key that has two of them is one system.
+    const { key, severity } = source;
+    if (taken.has(key, said.id)) return { fresh: false };
+    this.#mustBeSlow(name, key, now);
     const { id } = await this.#nodeOf(source, said.node);
     if (!source.says.includes(said.says))
       throw refusal('WEBHOOK_SAYS', `webhook ${name} may not say that a node is ${said.says}`);
-    const { severity } = source;
     const text = `webhook ${name} (${severity}, ${said.id}): ${said.reason}`;
-    await taken.add(name, said.id, now);
+    await taken.add(key, said.id, now);
     saw({ kind: 'reported', node: id, at: now, says: said.says, weight: WEIGHTS[severity], text });
     return { fresh: true };
   }
 
-  #mustBeSlow(name: string, now: number): void {
-    const lately = (this.#lately.get(name) ?? []).filter((at) => now - at < MINUTE);
+  #mustBeSlow(name: string, key: string, now: number): void {
+    const lately = (this.#lately.get(key) ?? []).filter((at) => now - at < MINUTE);
     if (lately.length >= MOST)
       throw refusal(
         'WEBHOOK_RATE',
         `webhook ${name} said ${MOST} things within a minute`,
         'send it again later',
       );
-    this.#lately.set(name, [...lately, now]);
+    this.#lately.set(key, [...lately, now]);
   }
 
   /** A node of another site is told as one that is not there. */
   async #nodeOf({ sites }: Source, word: string): Promise<NodeRecord> {
-    const record = await this.#parts.fleet.nodes.resolve(word).catch((error: unknown) => {
-      if (error instanceof BootwaveError && /^NODE_/.test(error.code)) return null;
-      throw error;
-    });
+    const { nodes, decisions } = this.#parts.fleet;
+    // A name means the node that people have given it, whatever the indexes in Redis say.
+    const record = await nodes
+      .resolve(decisions.named(word.trim().toLowerCase()) ?? word)
+      .catch((error: unknown) => {
+        if (error instanceof BootwaveError && /^NODE_/.test(error.code)) return null;
+        throw error;
+      });
     if (record !== null && sites.includes(record.site) && isRegistered(record.state)) return record;
     throw refusal('WEBHOOK_NODE', `no member at sites ${sites.join(', ')} is '${word}'`);
   }

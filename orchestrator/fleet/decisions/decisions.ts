@@ -175,6 +175,11 @@ export class Decisions {
     return this.#standing?.node(id)?.place != null;
   }
 
+  /** Id of the member to which people gave this name, in small letters; undefined: none has it, or that was not decided. */
+  named(name: string): string | undefined {
+    return this.#standing?.named(name);
+  }
+
   /** When a node was put out last, milliseconds since the epoch; 0: it never was. */
   putOutAt(id: string): number {
     return this.#standing?.putOutAt(id) ?? 0;

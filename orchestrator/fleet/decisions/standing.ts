@@ -68,6 +68,12 @@ export class Standing {
     return this.#nodes.get(id);
   }
 
+  /** Id of the member that has this name, in small letters. */
+  named(name: string): string | undefined {
+    for (const { node, place } of this.#nodes.values()) if (place?.name === name) return node;
+    return undefined;
+  }
+
   /** 0: it never was. */
   putOutAt(id: string): number {
     return this.#out.get(id) ?? 0;

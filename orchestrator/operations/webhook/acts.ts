@@ -6,7 +6,7 @@ import type { Acting } from '../operation.ts';
 
 export type WebhookShown = Source & { name: string; by: string; at: number; reason: string };
 
-/** @throws BootwaveError `WEBHOOK_KEY`, `SITE_UNKNOWN`, and of `checkName` */
+/** @throws BootwaveError `WEBHOOK_KEY`, `WEBHOOK_KEY_USED`, `SITE_UNKNOWN`, and of `checkName` */
 export async function add(
   {
     name,
@@ -23,6 +23,13 @@ export async function add(
       'WEBHOOK_KEY',
       'that is no public key of Ed25519',
       'openssl genpkey -algorithm ed25519 -out ids.pem; openssl pkey -in ids.pem -pubout -out ids.pub',
+    );
+  const other = (await WEBHOOKS.list(fleet)).find((one) => one.value.key === key && one.name !== name);
+  if (other !== undefined)
+    throw refusal(
+      'WEBHOOK_KEY_USED',
+      `webhook ${other.name} has this key already: what it says would be taken for two systems`,
+      'make a key of its own for each',
     );
   const sites = [...new Set(rights.sites)];
   for (const site of sites) await fleet.sites.get(site);

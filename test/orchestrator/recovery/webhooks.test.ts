@@ -10,7 +10,10 @@ import test, { type ExecutionContext } from 'ava';
 import { keyLayout } from '../../../keys/layout.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
 import type { Incident } from '../../../orchestrator/fleet/decisions/incidents.ts';
+import { KEYS } from '../../../orchestrator/fleet/keys.ts';
+import type { NodeRecord } from '../../../orchestrator/fleet/record.ts';
 import type { Site } from '../../../orchestrator/fleet/site.ts';
+import { add } from '../../../orchestrator/operations/webhook/acts.ts';
 import { readGuard } from '../../../orchestrator/recovery/guard.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
 import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
@@ -22,7 +25,7 @@ import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { webhookKeyIn } from '../../../protocol/webhook.ts';
 import { until } from '../../support/until.ts';
-import { enrolment, START, silent } from '../fleet/support.ts';
+import { certificateFor, enrolment, START, silent } from '../fleet/support.ts';
 import { servicesFor } from '../services/world.ts';
 
 const BY = { actor: 'operator:ann', at: START, reason: 'the IDS of the campus' };
@@ -430,4 +433,48 @@ test('one stranger, with all connections that one may have, all of them slow, sh
   t.is(await Promise.race([ended.then(() => 'cut off'), sleep(20_000, 'still open')]), 'cut off');
   clearInterval(drip);
   t.like(await says(), { status: 200, taken: true });
+});
+
+test('one key under two names is one system: a message counts once, and a second name is refused', async (t) => {
+  const { member, lets, says, fleet, source, incident } = await world(t);
+  await member(1);
+  await lets();
+  await WEBHOOKS.decide(fleet, 'twin', () => source(), BY);
+  t.like(await says({ id: 'a' }), { status: 200, taken: true });
+  t.like(await says({ id: 'a', to: 'twin' }), { status: 200, taken: false });
+  t.is(incident(), undefined);
+  const { key: publicKey, ...rights } = source();
+  const asked = { publicKey, ...rights, reason: 'x' };
+  const acting = { fleet, by: BY } as never;
+  await t.throwsAsync(add({ ...asked, name: 'third' }, acting), { code: 'WEBHOOK_KEY_USED' });
+  await WEBHOOKS.decide(fleet, 'twin', () => null, BY);
+  t.like(await add({ ...asked, name: 'ids', severity: 'minor' }, acting), { severity: 'minor' });
+});
+
+test('who owns Redis leads no source to a node of another site, and its name to no other node', async (t) => {
+  const { member, at, lets, says, fleet, redis, incident } = await world(t);
+  for (const n of [1, 2]) await member(n);
+  const far = enrolment(3);
+  await at('munich').enrol(far);
+  await fleet.approve(far.id, far.words, BY);
+  await at('munich').recordCertificate(far.id, certificateFor(far));
+  await lets({ severity: 'critical' });
+  const forge = async (id: string, change: (record: NodeRecord) => object) => {
+    const key = KEYS.node(id);
+    const record = JSON.parse((await redis.hget(key, 'body'))!) as NodeRecord;
+    await redis.hset(key, 'body', JSON.stringify({ ...record, ...change(record) }));
+  };
+  const { name } = (await fleet.nodes.get(enrolment(1).id))!;
+  const { inventory } = (await fleet.nodes.get(enrolment(2).id))!;
+  await forge(far.id, () => ({ site: 'default', name }));
+  await redis.hset(KEYS.names, name, far.id);
+  for (const node of [far.id, far.inventory.serial]) t.like(await says({ node }), { status: 404 });
+  // The name of one, as what another one says of itself.
+  await redis.hdel(KEYS.names, name);
+  await forge(enrolment(2).id, () => ({ inventory: { ...inventory, serial: name } }));
+  t.like(await says({ node: name }), { status: 200, taken: true });
+  t.deepEqual(
+    [1, 2, 3].map((n) => incident(n)?.signal),
+    ['reported', undefined, undefined],
+  );
 });

@@ -1,4 +1,5 @@
 /** Root's part of a command in an instance: systemd starts it for one connection (bootwave-exec.socket). Argument: its own unit. */
+import { uptime } from 'node:os';
 import { run } from '../../../../../base/run.ts';
 import { EXEC_LIMITS } from '../../../../../protocol/link/exec.ts';
 import { heldAgainst, orderInForce } from '../../orders/take.ts';
@@ -14,5 +15,6 @@ await runGranted(connection(), process.argv[2] ?? '', {
   order: () => orderInForce(places),
   systemctl: (...args) => run('systemctl', args, { timeout: EXEC_LIMITS.runs + 60_000 }),
   now: Date.now,
+  bootedAt: () => Date.now() - uptime() * 1000,
 });
 process.exit(0);

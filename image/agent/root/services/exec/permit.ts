@@ -3,7 +3,7 @@ import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BootwaveError } from '../../../../../base/error.ts';
 import type { OrderPublicKeys } from '../../../../../protocol/envelope.ts';
-import { type Grant, verifyGrant } from '../../../../../protocol/grant.ts';
+import { GRANT_LIMITS, type Grant, verifyGrant } from '../../../../../protocol/grant.ts';
 import type { Order } from '../../../../../protocol/order.ts';
 import { shownName } from '../../../../../protocol/service/name.ts';
 import { type InstanceRecord, recordsIn } from '../instance.ts';
@@ -18,8 +18,9 @@ export type PermitPlaces = {
   heldAgainst(): Promise<{ keys: OrderPublicKeys; nodeId: string }>;
   /** The order in force, verified by root. */
   order(): Promise<Order>;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch: now, and when this boot began by the same clock. */
   now(): number;
+  bootedAt(): number;
 };
 
 /** Milliseconds after which a grant is long over, whatever the clock did meanwhile. */
@@ -34,6 +35,13 @@ export type Permitted = { grant: Grant; limits: NonNullable<InstanceRecord['limi
 export async function permit(envelope: unknown, places: PermitPlaces): Promise<Permitted> {
   const { keys, nodeId } = await places.heldAgainst();
   const grant = verifyGrant(envelope, keys, { nodeId, now: places.now() });
+  // What was used before is known of this boot only, and the signer's clock may be ahead.
+  if (grant.issuedAt <= places.bootedAt() + GRANT_LIMITS.skew)
+    throw refused(
+      'GRANT_BOOT',
+      'the node has just started, and cannot know whether this grant was used before',
+      `ask again ${GRANT_LIMITS.skew / 60_000} minutes after its start`,
+    );
   const limits = await standing(grant.instance, places);
   await useUp(grant.nonce, places);
   return { grant, limits };

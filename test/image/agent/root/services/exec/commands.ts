@@ -31,7 +31,7 @@ export async function commands(t: ExecutionContext) {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const keyId = orderKeyId(publicKey);
   const world = {
-    ...{ services: [SHOP], restraints: [] as Restraint[], now: Date.now() },
+    ...{ services: [SHOP], restraints: [] as Restraint[], now: Date.now(), bootedAt: 0 },
     /** Whose grants this node takes, and which node it is. */
     keys: new Map([[keyId, publicKey]]) as OrderPublicKeys,
     nodeId: NODE,
@@ -48,6 +48,7 @@ export async function commands(t: ExecutionContext) {
       }) as unknown as Order,
     systemctl: units.systemctl,
     now: () => world.now,
+    bootedAt: () => world.bootedAt,
   };
   const path = join(node.folder, 'exec.sock');
   const door = createServer((socket) => void runGranted(socket, ASKER, places));

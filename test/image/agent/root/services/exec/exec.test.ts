@@ -1,6 +1,7 @@
 /** Commands of an owner in their instance, under crun on this machine; the limits of their unit need a node's systemd. */
 import { generateKeyPairSync } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { EXEC_LIMITS } from '../../../../../../protocol/link/exec.ts';
@@ -85,6 +86,29 @@ test.serial('root takes a grant once, for this node, of the signer, in its time,
     t.regex(`${await code(bad)}`, /^GRANT_(MALFORMED|KEY_UNKNOWN)$/);
   t.is(units.running.size, 0);
 });
+
+test.serial(
+  'what was used before the node started is not used again: not one of its clock nor of one that is ahead',
+  async (t) => {
+    t.timeout(120_000);
+    const { grant, begin, world, node } = await commands(t);
+    const code = async (envelope: unknown) => {
+      const { end } = await (await begin(envelope)).rest();
+      return end !== null && 'error' in end ? end.error.code : end;
+    };
+    const HELLO = ['/bin/busybox', 'true'];
+    const ahead = world.now + 120_000;
+    const used = [await grant(HELLO), await grant(HELLO, { issuedAt: ahead, expires: ahead + 60_000 })];
+    for (const one of used) t.deepEqual(await code(one), { exit: 0, why: '' });
+    await rm(join(node.folder, 'used'), { recursive: true });
+    world.bootedAt = world.now;
+    world.now += 60_000;
+    for (const one of used) t.is(await code(one), 'GRANT_BOOT');
+    world.now += 60_001;
+    for (const one of used) t.is(await code(one), 'GRANT_BOOT');
+    t.deepEqual(await code(await grant(HELLO)), { exit: 0, why: '' });
+  },
+);
 
 test.serial(
   'it ends when the order freezes the instance, when nobody waits or asks, and when the instance ends',
