@@ -43,7 +43,7 @@ export type DirectoryOptions = {
   pcr11?: (version: string) => Promise<string | null>;
   /** The kernel command line inside a published image; by default none is known, as in a fleet without disks. */
   commandLine?: (version: string) => Promise<string | null>;
-  /** What people have decided about images. Has no default: whoever forgets it would hand out what was withdrawn. */
+  /** What people have decided about images. There is no default: a caller that forgot it would hand out withdrawn images. */
   imageRules: () => Promise<ImageRules>;
   /** Versions with a release that is in force; null: nothing was ever released. Without a default for the same reason. */
   released: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;

@@ -41,7 +41,7 @@ export type Shown = {
   /** Nothing is kept where it fires. */
   signal: AbortSignal;
   /** Milliseconds after which nothing more is asked but hashes. */
-  looks: number;
+  looks?: number;
   /** At which it is collected by itself; left out: a person asked for it. */
   moment?: string;
 };
@@ -155,7 +155,7 @@ export async function kept(
 }
 
 /** All that a node in rescue shows, one after the other. */
-async function shownBy({ show, disks, signal, looks }: Shown & { show: Show }) {
+async function shownBy({ show, disks, signal, looks = EVIDENCE.looks }: Shown & { show: Show }) {
   const asked: [string, RescueRequest][] = [
     ...LOOKS.map((look): [string, RescueRequest] => [look, { operation: 'look', look }]),
     ...disks.map((disk, i): [string, RescueRequest] => [`hash-${i + 1}`, { operation: 'hash-disk', disk }]),

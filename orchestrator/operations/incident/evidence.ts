@@ -1,9 +1,9 @@
 import { refusal, whyText } from '../../../base/error.ts';
 import type { DiskRead } from '../../../protocol/enrolment/disk-evidence.ts';
-import { type Incident, isHeldBy, isOver, rescueOf } from '../../fleet/decisions/incidents.ts';
+import { type Incident, isHeldBy, rescueOf } from '../../fleet/decisions/incidents.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
 import { note } from '../../power/switch.ts';
-import { type Collected, collect as collectOf, EVIDENCE, kept, showOf } from '../../recovery/evidence.ts';
+import { type Collected, collect as collectOf, kept, showOf } from '../../recovery/evidence.ts';
 import { decideIncident } from '../../recovery/incidents.ts';
 import type { Acting } from '../operation.ts';
 import { known } from './acts.ts';
@@ -77,9 +77,8 @@ export async function collect(
   const record = await fleet.nodes.resolve(node);
   if (beforeWipe !== undefined) await askDisks(record, beforeWipe, acting);
   const incident = await known(acting, record);
-  const isShown = !isOver(incident) && rescueOf(incident, by.at) !== null;
-  const show = isShown ? await showOf(record, acting) : null;
-  const asked = { show, disks, signal, looks: EVIDENCE.looks };
+  const show = rescueOf(incident, by.at) === null ? null : await showOf(record, acting);
+  const asked = { show, disks, signal };
   const one = await collectOf({ fleet, folder: paths.evidence }, { record, incident }, asked, by);
   const what = `${one.file} has SHA-256 ${one.sha256}, ${one.bytes} bytes: ${reason}`;
   await note({ fleet, by: { ...by, at: Date.now() } }, record, what, ACTION);
