@@ -14,6 +14,8 @@ export type RedfishOptions = {
   cert: Buffer;
   user: string;
   password: string;
+  /** Port of its serial console by SSH; absent: it offers none. */
+  console?: number | undefined;
 };
 
 /** @returns a server that listens */

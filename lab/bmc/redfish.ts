@@ -25,7 +25,7 @@ type Service = { answer(question: Question): Promise<Answer> };
 
 export function redfishService(
   board: Board,
-  { user, password }: { user: string; password: string },
+  { user, password, console: ssh }: { user: string; password: string; console?: number | undefined },
 ): Service {
   const sessions = new Set<string>();
   const state = {
@@ -103,6 +103,12 @@ export function redfishService(
       HttpBootUri: state.uri,
     },
     SecureBoot: link(`${SYSTEM}/SecureBoot`),
+    ...(ssh !== undefined && {
+      SerialConsole: {
+        MaxConcurrentSessions: 1,
+        SSH: { ServiceEnabled: true, Port: ssh, SharedWithManagerCLI: false },
+      },
+    }),
     Links: {},
     Actions: {
       '#ComputerSystem.Reset': {

@@ -19,9 +19,10 @@ import { prepareSim } from './ipmi-sim.ts';
 import { bmcAddress } from './network.ts';
 import { selfSigned, serveRedfish } from './redfish-server.ts';
 import { serveSerial } from './serial.ts';
+import { serveSshConsole } from './ssh-console.ts';
 import { BMC_USER, bmcFiles } from './start.ts';
 
-const PORTS = { ipmi: 623, redfish: 443 } as const;
+const PORTS = { ipmi: 623, redfish: 443, console: 22 } as const;
 
 const [folder = ''] = process.argv.slice(2);
 const lab = await openLab(folder);
@@ -58,8 +59,11 @@ async function serveAllRedfish(): Promise<void> {
   await selfSigned(files.key, files.certificate);
   const [key, cert] = await Promise.all([readFile(files.key), readFile(files.certificate)]);
   for (const { name, index } of lab.nodes) {
-    const place = { host: bmcAddress(index), port: PORTS.redfish };
-    await serveRedfish(boards.get(name)!, { ...place, key, cert, user: BMC_USER, password });
+    const host = bmcAddress(index);
+    const login = { user: BMC_USER, password };
+    const { port: serial } = await serialOf(name);
+    const { port: console } = await serveSshConsole({ ...login, host, port: PORTS.console, key, serial });
+    await serveRedfish(boards.get(name)!, { ...login, host, port: PORTS.redfish, key, cert, console });
   }
 }
 
@@ -67,8 +71,7 @@ async function serveAllIpmi(): Promise<void> {
   await rm(files.control, { force: true });
   await serveBoards(files.control, boards);
   for (const { name, index, uuid } of lab.nodes) {
-    const type = async (text: string) => (await lab.console(name)).write(text);
-    const serial = await serveSerial(lab.node(name).files.consoleLog, type);
+    const serial = await serialOf(name);
     const args = await prepareSim({
       ...{
         folder: join(files.folder, name),
@@ -89,6 +92,11 @@ async function serveAllIpmi(): Promise<void> {
   // It says nothing when it listens.
   while (listening() < lab.nodes.length && children.every(({ exitCode }) => exitCode === null))
     await sleep(20);
+}
+
+function serialOf(name: string) {
+  const type = async (text: string) => (await lab.console(name)).write(text);
+  return serveSerial(lab.node(name).files.consoleLog, type);
 }
 
 /** UDP sockets of this namespace on the port of IPMI. */

@@ -25,6 +25,8 @@ export type Access = {
   pin: string | null;
   /** IPMI: the cipher suite that it is spoken to with; null: not known yet (17, and 3 where it has no 17). */
   suite: Suite | null;
+  /** Of its console by SSH: SHA-256 of the host key that it showed first, hex. Absent: nobody sat there yet. */
+  hostKey?: string | undefined;
 };
 
 /** 17: HMAC-SHA256, AES-128; 3: HMAC-SHA1, AES-128 (IPMI 2.0, table 22-20). Suite 0 asks for no password at all. */
@@ -72,6 +74,8 @@ export type SerialLine = {
   type(bytes: Uint8Array): Promise<void>;
   /** Why it was over, for people. */
   ended: Promise<string>;
+  /** By SSH: SHA-256 of the host key that it showed, hex. */
+  hostKey?: string;
   /** Resolves when the BMC has its session back, or was asked for that in vain. */
   close(): Promise<void>;
 };

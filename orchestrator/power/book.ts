@@ -11,6 +11,7 @@ import { Joined } from '../../base/joined.ts';
 import { jsonIn } from '../../base/json.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { Turns } from '../../base/turns.ts';
+import { SHA256_HEX } from '../../formats/digest.ts';
 import { type AtRestKey, atRestKey, seal, unseal } from '../../keys/at-rest.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { checkName } from '../fleet/names.ts';
@@ -28,6 +29,7 @@ const entrySchema = z.object({
   password: z.string(),
   pin: z.string().nullable(),
   suite: z.union([z.literal(17), z.literal(3)]).nullable(),
+  hostKey: z.string().regex(SHA256_HEX).optional(),
   /**
    * What it said of its machine when it was set, and has to say ever after. Not what the node says of itself since: a node that is
    * owned must not get out of reach of its BMC by giving itself another name.
@@ -112,6 +114,16 @@ export class Book {
       await this.#change(site, key, (before) => [...before.filter(({ node }) => node !== entry.node), entry]);
       await this.#drop(entry.node, key, site);
     });
+  }
+
+  /** Of an entry that is as it was read: whoever set it anew meanwhile meant another BMC. @throws BootwaveError `BMC_BOOK` */
+  keepHostKey(site: string, { node, at }: Entry, hostKey: string): Promise<void> {
+    checkName(site, 'site');
+    return writing.take(async () =>
+      this.#change(site, await atRestKey(this.#key, false), (before) =>
+        before.map((one) => (one.node === node && one.at === at ? { ...one, hostKey } : one)),
+      ),
+    );
   }
 
   /** @returns whether there was one */

@@ -31,6 +31,24 @@ export const systemSchema = z.object({
     .nullish()
     .catch(null),
   SecureBoot: link.nullish().catch(null),
+  SerialConsole: z
+    .object({
+      SSH: z
+        .object({
+          ServiceEnabled: z.boolean().nullish(),
+          Port: z.int().min(1).max(65_535).nullish(),
+          /** Typed into a command line: one line of it. */
+          ConsoleEntryCommand: z
+            .string()
+            .max(128)
+            .regex(/^[^\p{Cc}\p{Cs}]*$/u)
+            .nullish(),
+        })
+        .nullish()
+        .catch(null),
+    })
+    .nullish()
+    .catch(null),
   Actions: z
     .object({ '#ComputerSystem.Reset': action.nullish().catch(null) })
     .nullish()
@@ -49,6 +67,15 @@ export const secureBootSchema = z.object({
 export type SecureBoot = z.infer<typeof secureBootSchema>;
 
 export const bootOptionSchema = z.object({ BootOptionReference: text, DisplayName: text, Id: text });
+
+/** Where the serial console is, by SSH (DSP0268); null: there is none, or it is switched off. */
+export function consoleOf({
+  SerialConsole: offered,
+}: System): { port: number; command: string | null } | null {
+  const ssh = offered?.SSH;
+  if (ssh == null || ssh.ServiceEnabled === false) return null;
+  return { port: ssh.Port ?? 22, command: ssh.ConsoleEntryCommand || null };
+}
 
 /** While it changes, Redfish says what it changes to. */
 export function powerOf({ PowerState: state }: System): Power | null {

@@ -17,6 +17,7 @@ import { askPinned, Line, type Question, type Reply } from './pinned.ts';
 import {
   bootOptionSchema,
   collectionSchema,
+  consoleOf,
   isNetworkNext,
   networkOverride,
   powerOf,
@@ -28,6 +29,7 @@ import {
   shownFirmware,
   systemSchema,
 } from './redfish-documents.ts';
+import { openSshSerial } from './redfish-serial.ts';
 
 /** Redfish allows no other beginning (DSP0266, 6.4). */
 const ROOT = '/redfish/v1/';
@@ -177,11 +179,13 @@ export function redfish(access: Access, node: Claim, signal: AbortSignal): Bmc {
       if (isNetworkNext((await system(until)).value)) throw keptNext(host);
     },
     holes: async () => [],
-    async console() {
+    async console(until) {
+      const offered = consoleOf((await system()).value);
+      if (offered !== null) return openSshSerial(access, offered, until);
       throw bmcError(
         'BMC_LACKS',
-        `the BMC at ${host} is known by Redfish, which has no serial console of its own`,
-        "where it speaks IPMI, too, set it so: 'bootwave node bmc set --kind ipmi'",
+        `the BMC at ${host} offers no serial console by SSH (Redfish SerialConsole)`,
+        "switch it on in its settings; where it speaks IPMI, too, set it so: 'bootwave node bmc set --kind ipmi'",
       );
     },
   };

@@ -27,7 +27,7 @@ export type DeliveryTelling = {
   redis: Redis;
   site: string;
   /** Of this server. */
-  measured: () => Delivered | null;
+  delivery: { measured(): Delivered | null };
   log: Logger;
   signal: AbortSignal;
   every?: number;
@@ -37,14 +37,14 @@ export type DeliveryTelling = {
 export function tellDelivery({
   redis,
   site,
-  measured,
+  delivery,
   log,
   signal,
   every = EVERY,
 }: DeliveryTelling): Promise<void> {
   let told = '';
   return lookAgain({ every, signal }, async () => {
-    const text = JSON.stringify(measured());
+    const text = JSON.stringify(delivery.measured());
     if (text === told || text === 'null') return;
     try {
       await redis.set(keyOf(site), text, 'PX', HOLDS);

@@ -172,9 +172,9 @@ export async function up(
     const secrets = new FleetSecrets({ ...{ fleet, paths, store, signer: standings }, now: Date.now });
     const growth = new SliceGrowth({ fleet, paths, store, now: Date.now });
     const delivery = new Delivery();
-    const measured = () => delivery.measured();
-    ends.push(tellDelivery({ redis: fleet.redis, site, measured, log, signal: stop }));
+    ends.push(tellDelivery({ redis: fleet.redis, site, delivery, log, signal: stop }));
     const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
+    const metadata = metadataFolder(paths.releases);
     const parts: WireParts = {
       ...{ paths, directory, images, log },
       identity: (address) => serverIdentity(authorities.signing('servers'), address),
@@ -190,10 +190,7 @@ export async function up(
         grow: (asked) => growth.grow(asked),
         certificateLife: options.certificateLife,
       },
-      http: {
-        ...{ metadata: metadataFolder(paths.releases), bundles: paths.bundles, delivery },
-        crl: () => crl.current(),
-      },
+      http: { metadata, bundles: paths.bundles, delivery, crl: () => crl.current() },
     };
     let opened: KeptWires | undefined;
     const behind: Parts = {

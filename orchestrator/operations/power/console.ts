@@ -1,6 +1,8 @@
 import { BootwaveError, whyText } from '../../../base/error.ts';
 import type { NodeRecord } from '../../fleet/record.ts';
+import { Book } from '../../power/book.ts';
 import { reach } from '../../power/reach.ts';
+import { hostKeyText } from '../../power/redfish-serial.ts';
 import { alone, sit, TIMES } from '../../power/session.ts';
 import { note } from '../../power/switch.ts';
 import { beginTranscript } from '../../power/transcript.ts';
@@ -49,8 +51,16 @@ async function recorded(
   const until = AbortSignal.any([signal, taken]);
   let [why, typed, failure]: [string, number, unknown] = ['', 0, undefined];
   try {
-    const line = await reach(paths, record, signal, ({ bmc }) => bmc.console(until, take));
+    const { line, entry } = await reach(paths, record, signal, async ({ bmc, entry }) => ({
+      line: await bmc.console(until, take),
+      entry,
+    }));
     try {
+      if (line.hostKey !== undefined && entry.hostKey === undefined) {
+        await new Book(paths).keepHostKey(record.site, entry, line.hostKey);
+        const what = `its SSH host key ${hostKeyText(line.hostKey)} was seen first, and must be shown from now on`;
+        await note(acting, record, what, 'console');
+      }
       const person = carrying.begin({ node: name, transcript: transcript.name });
       const { still } = carrying;
       ({ why, typed } = await sit({ line, person, transcript, still, signal: until, times: TIMES }));

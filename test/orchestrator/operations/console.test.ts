@@ -1,6 +1,6 @@
 /** A person at the serial console of a node: the real doors, `ipmi_sim`, and a serial port that is TCP, as in a lab. */
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
@@ -8,13 +8,16 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import ssh2 from 'ssh2';
 import { run } from '../../../base/run.ts';
 import { loadAuthority, rootPem } from '../../../keys/authority.ts';
 import { readCredential } from '../../../keys/credential.ts';
+import { serveSshConsole } from '../../../lab/bmc/ssh-console.ts';
 import { ask, type Caller, socketOf, type Way } from '../../../orchestrator/operations/client.ts';
 import { openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
 import { remoteWay } from '../../../orchestrator/operations/remote.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import type { Kind } from '../../../orchestrator/power/bmc.ts';
 import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { keysIn } from '../../support/keys.ts';
 import { certificateFor, enrolment, fleetFor, inventory } from '../fleet/support.ts';
@@ -52,7 +55,7 @@ async function serialPort(t: ExecutionContext) {
 let members = 0;
 
 /** A member with a BMC of its own, behind the door of a server. */
-async function standing(t: ExecutionContext, serial = true) {
+async function standing(t: ExecutionContext, serial = true, kind: Kind = 'ipmi') {
   const { fleet, directory, clock, paths, by } = await fleetFor(t);
   clock.now = Date.now();
   await keysIn(paths.keys);
@@ -67,16 +70,18 @@ async function standing(t: ExecutionContext, serial = true) {
   await directory.recordCertificate(machine.id, certificateFor(machine));
   const port = await serialPort(t);
   const login = { user: USER, password: PASSWORD };
-  const board = await bench(t, 'ipmi', login, serial ? port.port : undefined);
+  const board = await bench(t, kind, login, serial ? port.port : undefined);
   const way = socketOf(paths);
-  const { host, port: at } = board.access;
-  const input = { node: machine.id, kind: 'ipmi', address: `${host}:${at}`, ...login };
+  const { host, port: at, pin } = board.access;
+  const pinned = pin === null ? {} : { pin };
+  const input = { node: machine.id, kind, address: `${host}:${at}`, ...pinned, ...login };
   await ask(way, { credential: null }, 'node bmc set', input);
   const history = async () =>
     (await fleet.audit.read({ node: machine.id }))
       .filter(({ action }) => action === 'console')
       .map(({ actor, reason }) => `${actor} ${reason}`);
-  return { fleet, paths, way, node: machine.id, port, board, history };
+  const set = () => ask(way, { credential: null }, 'node bmc set', input);
+  return { fleet, paths, way, node: machine.id, port, board, history, set };
 }
 
 /** Somebody sits down. */
@@ -271,4 +276,83 @@ test('a BMC that dies ends the session', async (t) => {
   await ann.opened;
   await board.stop();
   t.regex((await ann.over).result.why, /No response/);
+});
+
+test('redfish: the console by SSH, through the same door: seen, recorded, typed; its host key is pinned when it is seen first', async (t) => {
+  const { paths, way, node, port, history } = await standing(t, true, 'redfish');
+  const ann = sits(way, node);
+  const bytes = await ann.opened;
+  await port.say('login: web1\r\n');
+  await ann.sees('web1');
+  bytes.write('hello\r');
+  await ann.sees('<hello');
+  bytes.end();
+  const { result } = await ann.over;
+  t.is(port.told(), 'hello\r');
+  const file = await readFile(join(paths.consoles, result.transcript));
+  t.is(createHash('sha256').update(file).digest('hex'), result.sha256);
+  t.true(file.toString().includes('web1'));
+  const told = await history();
+  t.is(told.length, 3);
+  t.regex(told[1]!, /its SSH host key SHA256:[A-Za-z0-9+/]{43} was seen first/);
+  const again = sits(way, node);
+  (await again.opened).end();
+  await again.over;
+  t.is((await history()).length, 5, 'it is known already');
+});
+
+test('redfish: another host key gets no password, until a person sets the BMC again', async (t) => {
+  const { way, node, board, port, set } = await standing(t, true, 'redfish');
+  const first = sits(way, node);
+  (await first.opened).end();
+  await first.over;
+  const at = board.ssh!.port;
+  board.ssh!.close();
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
+    type: 'pkcs8',
+    format: 'pem',
+  });
+  const tries: string[] = [];
+  const thief = await serveSshConsole({
+    ...{ host: '127.0.0.1', port: at, key: Buffer.from(key), user: USER, serial: port.port },
+    get password() {
+      tries.push('asked');
+      return PASSWORD;
+    },
+  });
+  t.teardown(thief.close);
+  await t.throwsAsync(sits(way, node).over, { code: 'BMC_PIN', message: /another SSH host key/ });
+  t.deepEqual(tries, []);
+  await set();
+  const ann = sits(way, node);
+  (await ann.opened).end();
+  await ann.over;
+  t.is(tries.length, 1);
+});
+
+test('redfish: a console that somebody else has, that takes another password, or that is not offered, is refused, each by its own code', async (t) => {
+  const { way, node, board, port } = await standing(t, true, 'redfish');
+  const other = new ssh2.Client();
+  t.teardown(() => other.destroy());
+  other.on('error', () => {});
+  other.connect({ host: '127.0.0.1', port: board.ssh!.port, username: USER, password: PASSWORD });
+  await once(other, 'ready');
+  await new Promise((resolve) => other.shell(resolve));
+  await t.throwsAsync(sits(way, node).over, { code: 'CONSOLE_TAKEN', message: /somebody else may have it/ });
+  other.end();
+  await once(other, 'close');
+  const at = board.ssh!.port;
+  board.ssh!.close();
+  await t.throwsAsync(sits(way, node).over, { code: 'BMC_SILENT' });
+  const key = await readFile(join(board.folder, 'key.pem'));
+  const odd = await serveSshConsole({
+    ...{ host: '127.0.0.1', port: at, key, user: USER, password: 'another', serial: port.port },
+  });
+  t.teardown(odd.close);
+  await t.throwsAsync(sits(way, node).over, { code: 'BMC_LOGIN' });
+  const without = await standing(t, false, 'redfish');
+  await t.throwsAsync(sits(without.way, without.node).over, {
+    code: 'BMC_LACKS',
+    message: /no serial console by SSH/,
+  });
 });

@@ -10,6 +10,7 @@ import { Board, type Machine } from '../../../lab/bmc/board.ts';
 import { serveBoards } from '../../../lab/bmc/control.ts';
 import { prepareSim } from '../../../lab/bmc/ipmi-sim.ts';
 import { selfSigned, serveRedfish } from '../../../lab/bmc/redfish-server.ts';
+import { type SshConsole, serveSshConsole } from '../../../lab/bmc/ssh-console.ts';
 import type { Access, Kind } from '../../../orchestrator/power/bmc.ts';
 import { ipmi } from '../../../orchestrator/power/ipmi.ts';
 import { shownPin } from '../../../orchestrator/power/pinned.ts';
@@ -44,7 +45,14 @@ export class Switch implements Machine {
   }
 }
 
-export type Bench = { machine: Switch; board: Board; access: Access; folder: string; stop(): Promise<void> };
+export type Bench = {
+  machine: Switch;
+  board: Board;
+  access: Access;
+  folder: string;
+  stop(): Promise<void>;
+  ssh?: SshConsole | undefined;
+};
 
 const signal = new AbortController().signal;
 export const never = signal;
@@ -63,18 +71,18 @@ export async function bench(
   if (kind === 'redfish') {
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     await selfSigned(key, cert);
-    const server = await serveRedfish(board, {
-      ...common,
-      key: await readFile(key),
-      cert: await readFile(cert),
-    });
+    const keys = { key: await readFile(key), cert: await readFile(cert) };
+    const ssh =
+      serial === undefined ? undefined : await serveSshConsole({ ...common, ...keys, port: 0, serial });
+    const server = await serveRedfish(board, { ...common, ...keys, console: ssh?.port });
     const stop = async () => {
+      ssh?.close();
       server.closeAllConnections();
       server.close();
     };
     t.teardown(stop);
     const pin = await shownPin(common, signal);
-    return { machine, board, folder, stop, access: { ...common, pin, suite: null } };
+    return { machine, board, folder, stop, ssh, access: { ...common, pin, suite: null } };
   }
   const control = join(folder, 'control');
   const server = await serveBoards(control, new Map([['n1', board]]));

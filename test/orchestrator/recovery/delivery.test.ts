@@ -39,9 +39,9 @@ test('a plan begins as many as the boot server of its site can feed; what stands
   t.is(await begun(), 6, 'nothing was seen');
   const stop = new AbortController();
   let rate = rateFor(2);
-  const measured = () => ({ rate, image: IMAGE });
+  const delivery = { measured: () => ({ rate, image: IMAGE }) };
   const told = tellDelivery({
-    ...{ redis, site: 'default', measured, log: silent, signal: stop.signal },
+    ...{ redis, site: 'default', delivery, log: silent, signal: stop.signal },
     every: 10,
   });
   t.teardown(async () => {
