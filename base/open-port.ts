@@ -1,5 +1,6 @@
 import type { Server } from 'node:net';
 import { BootwaveError, messageOf } from './error.ts';
+import { hostOf } from './host.ts';
 import { aborted } from './wait.ts';
 
 export type Opening = {
@@ -8,6 +9,8 @@ export type Opening = {
   host?: string | undefined;
   /** Closes it. */
   signal: AbortSignal;
+  /** Connections at a time of one host (`hostOf`): whoever is not known yet shuts the port to nobody else. Any number without it. */
+  mostOfOne?: number;
   /** Ends the connections that are open then. */
   hangUp(): void;
   /** Of the error where it cannot be opened; `use` as in "for metrics", `option` names another port. */
@@ -21,8 +24,23 @@ export type Opening = {
  */
 export async function openPort(
   server: Server,
-  { port, host, signal, hangUp, fault }: Opening,
+  { port, host, signal, mostOfOne = Number.POSITIVE_INFINITY, hangUp, fault }: Opening,
 ): Promise<{ port: number; done: Promise<void> }> {
+  const open = new Map<string, number>();
+  server.on('connection', (socket) => {
+    const from = hostOf(socket.remoteAddress ?? '');
+    const now = (open.get(from) ?? 0) + 1;
+    if (now > mostOfOne) {
+      socket.destroy();
+      return;
+    }
+    open.set(from, now);
+    socket.once('close', () => {
+      const left = open.get(from)! - 1;
+      if (left === 0) open.delete(from);
+      else open.set(from, left);
+    });
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen({ port, host, fault }, cause)));
     server.listen(port, host, resolve);
@@ -36,7 +54,7 @@ export async function openPort(
   return { port: typeof bound === 'object' && bound !== null ? bound.port : port, done };
 }
 
-function cannotListen({ port, host, fault }: Omit<Opening, 'signal' | 'hangUp'>, cause: unknown) {
+function cannotListen({ port, host, fault }: Pick<Opening, 'port' | 'host' | 'fault'>, cause: unknown) {
   const { code, use, option } = fault;
   const where = host === undefined ? `${port}` : `${port} of ${host}`;
   return new BootwaveError({

@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { hostOf } from '../../base/host.ts';
 
 /** Where the search for somebody to drop begins: at a random place, so that everybody is equally likely. */
 const LOOKS = 8;
@@ -109,14 +109,6 @@ export class Crowd {
 
 /** `/24` of IPv4, `/64` of IPv6: one host on one wire can give itself as many addresses of it as it likes. */
 export function networkOf(address: string): string {
-  if (!isIPv6(address)) return address.split('.').slice(0, 3).join('.');
-  const [head = '', tail] = (address.split('%')[0] ?? '').split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const rest = tail === undefined || tail === '' ? [] : tail.split(':');
-  while (groups.length + rest.length < 8) groups.push('0');
-  groups.push(...rest);
-  return groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
+  const host = hostOf(address);
+  return host.includes(':') ? host : host.split('.').slice(0, 3).join('.');
 }

@@ -11,6 +11,8 @@ import type { House } from './operation.ts';
 
 /** Connections at a time, of everybody. */
 const MOST = 256;
+/** The same of one host, whoever is behind it. */
+const MOST_OF_HOST = 128;
 /** The same of one person: nobody shuts the door to the others. */
 export const MOST_OF_ONE = 16;
 /** Milliseconds. */
@@ -88,6 +90,7 @@ export async function openNetworkDoor(
   return openPort(server, {
     port,
     signal,
+    mostOfOne: MOST_OF_HOST,
     hangUp() {
       for (const socket of sockets.keys()) socket.destroy();
     },

@@ -27,7 +27,7 @@ export const EVIDENCE = {
   looks: 5 * 60_000,
 } as const;
 
-type Part = { name: string; bytes: Buffer };
+export type Part = { name: string; bytes: Buffer };
 export type Collected = NonNullable<Incident['collected']>[number];
 
 /** What a node in rescue is asked. @returns what it shows */
@@ -41,7 +41,7 @@ export type Shown = {
   /** Nothing is kept where it fires. */
   signal: AbortSignal;
   /** Milliseconds after which nothing more is asked but hashes. */
-  looks: number;
+  looks?: number;
   /** At which it is collected by itself; left out: a person asked for it. */
   moment?: string;
 };
@@ -57,15 +57,28 @@ export async function collect(
 ): Promise<Collected> {
   checkRoom(incident);
   const { show, moment } = asked;
-  const shown = show === null ? { parts: [], missing: [] } : await shownBy({ ...asked, show });
+  const { parts: more, missing } =
+    show === null ? { parts: [], missing: [] } : await shownBy({ ...asked, show });
   const history = await fleet.audit.read({ node: record.id, last: EVIDENCE.history });
   const parts = [
     { name: 'incident.json', bytes: json(incident) },
     // With what its TPM has quoted last, and the verdict.
     { name: 'record.json', bytes: json(record) },
     { name: 'history.jsonl', bytes: Buffer.from(history.map((one) => `${JSON.stringify(one)}\n`).join('')) },
-    ...shown.parts,
+    ...more,
   ];
+  return keep({ fleet, folder }, { record, incident }, { parts, missing, moment }, by);
+}
+
+/** @param change of the incident, which is decided with it @throws BootwaveError as `collect` */
+export async function keep(
+  { fleet, folder }: { fleet: Fleet; folder: string },
+  { record, incident }: { record: Pick<NodeRecord, 'id'>; incident: Incident },
+  { parts, missing, moment }: { parts: readonly Part[]; missing: string[]; moment: string | undefined },
+  by: By,
+  change: (now: Incident) => Incident = (now) => now,
+): Promise<Collected> {
+  checkRoom(incident);
   const bytes = await packed(parts, by.at);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const time = new Date(by.at).toISOString().replaceAll(/[:.]/g, '-');
@@ -73,7 +86,7 @@ export async function collect(
   const name = `${record.id}-${incident.number}-${time}-${sha256.slice(0, 12)}.tar`;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFileAtomic(join(folder, name), bytes, 0o600);
-  const made = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const made = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing };
   const one = moment === undefined ? made : { ...made, moment };
   await decideIncident(
     fleet,
@@ -82,7 +95,7 @@ export async function collect(
       // It may have ended meanwhile, or be the next one already.
       if (now?.number !== incident.number) throw over(incident);
       checkRoom(now);
-      return { ...now, collected: [...(now.collected ?? []), one] };
+      return { ...change(now), collected: [...(now.collected ?? []), one] };
     },
     by,
   );
@@ -142,7 +155,7 @@ export async function kept(
 }
 
 /** All that a node in rescue shows, one after the other. */
-async function shownBy({ show, disks, signal, looks }: Shown & { show: Show }) {
+async function shownBy({ show, disks, signal, looks = EVIDENCE.looks }: Shown & { show: Show }) {
   const asked: [string, RescueRequest][] = [
     ...LOOKS.map((look): [string, RescueRequest] => [look, { operation: 'look', look }]),
     ...disks.map((disk, i): [string, RescueRequest] => [`hash-${i + 1}`, { operation: 'hash-disk', disk }]),

@@ -1,11 +1,12 @@
 /** Collects what is known of nodes of this site that are fenced or taken into rescue, where their site wants that with no person asked. */
 import { whyText } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import type { Incident } from '../fleet/decisions/incidents.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { NodeRecord } from '../fleet/record.ts';
 import { UP } from '../fleet/transitions.ts';
 import { keepNodes } from '../upkeep/nodes.ts';
-import { collect, EVIDENCE, momentOf, showOf } from './evidence.ts';
+import { collect, momentOf, showOf } from './evidence.ts';
 import { RECOVERY } from './held.ts';
 import { decideIncident } from './incidents.ts';
 import { grown } from './signalled.ts';
@@ -20,24 +21,31 @@ export type EvidenceKeeping = {
   now?: () => number;
   /** Milliseconds between two looks, and before a node is tried again. */
   times?: { look: number; again: number };
+  /** Nodes of which it is collected at the same time, of each road. */
+  atOnce?: number;
 };
 
 const TIMES = { look: 1_000, again: 15_000 };
 const AT_ONCE = 16;
 
 /** Runs until the signal aborts. Never rejects. */
-export function startEvidenceKeeper(options: EvidenceKeeping): Promise<void> {
-  const { fleet, folder, site, log, signal, now = Date.now, times = TIMES } = options;
+export async function startEvidenceKeeper(options: EvidenceKeeping): Promise<void> {
+  // Nodes in rescue show what they like, as slowly as they like: those that are fenced have places of their own.
+  await Promise.all([keepEvidence('compromised', options), keepEvidence('broken', options)]);
+}
+
+function keepEvidence(road: Incident['road'], options: EvidenceKeeping): Promise<void> {
+  const { fleet, folder, site, log, signal, now = Date.now, times = TIMES, atOnce = AT_ONCE } = options;
   const due = ({ id, state }: Pick<NodeRecord, 'id' | 'state'>) => {
     const incident = fleet.decisions.incidents.of(id);
-    const moment = incident === undefined ? null : momentOf(incident, now());
+    const moment = incident?.road === road ? momentOf(incident, now()) : null;
     // One that does not run yet is asked when it does.
-    return moment === null || (incident!.road === 'broken' && !UP.includes(state))
+    return moment === null || (road === 'broken' && !UP.includes(state))
       ? null
       : { incident: incident!, moment };
   };
   return keepNodes({
-    ...{ redis: fleet.redis, name: `evidence ${site}`, every: times.look, atOnce: AT_ONCE, log, signal },
+    ...{ redis: fleet.redis, name: `evidence ${road} ${site}`, every: times.look, atOnce, log, signal },
     async find() {
       const wanted = fleet.decisions.incidents.all.filter(
         (one) => one.site === site && momentOf(one, now()) !== null,
@@ -56,7 +64,7 @@ export function startEvidenceKeeper(options: EvidenceKeeping): Promise<void> {
       const one = await collect(
         { fleet, folder },
         { record, incident },
-        { show, disks: [], signal, looks: EVIDENCE.looks, moment },
+        { show, disks: [], moment, signal },
         { ...by, at: now() },
       );
       log.info(

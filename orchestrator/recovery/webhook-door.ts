@@ -12,10 +12,12 @@ import { openPort } from '../../base/open-port.ts';
 import { WEBHOOK_LIMITS, type WebhookHeaders } from '../../protocol/webhook.ts';
 import type { Reports } from './webhooks.ts';
 
-/** Connections at a time, of everybody. */
+/** Connections at a time, of everybody, and of one host. */
 const MOST = 64;
-/** Milliseconds. */
+const MOST_OF_ONE = 8;
+/** Milliseconds: for a request, its headers or what follows it, and between two looks who is late. */
 const PATIENCE = 10_000;
+const LOOK = 1_000;
 
 const STATUS: Readonly<Record<string, number>> = {
   WEBHOOK_SIGNATURE: 401,
@@ -50,7 +52,10 @@ export async function openWebhookDoor(door: WebhookDoor): Promise<{ port: number
     ...{ key: key.export({ type: 'pkcs8', format: 'pem' }), cert: chainPem },
     minVersion: 'TLSv1.2' as const,
   });
-  const limits = { headersTimeout: PATIENCE, requestTimeout: PATIENCE, keepAliveTimeout: PATIENCE };
+  const limits = {
+    ...{ headersTimeout: PATIENCE, requestTimeout: PATIENCE, keepAliveTimeout: PATIENCE },
+    connectionsCheckingInterval: LOOK,
+  };
   const server = createServer(
     { ...context(identity.current()), ...limits, handshakeTimeout: PATIENCE },
     (request, response) => void answer(door, request, response),
@@ -61,6 +66,7 @@ export async function openWebhookDoor(door: WebhookDoor): Promise<{ port: number
   return openPort(server, {
     port,
     signal,
+    mostOfOne: MOST_OF_ONE,
     hangUp: () => server.closeAllConnections(),
     fault: { code: 'WEBHOOKS_PORT', use: 'for webhooks', option: '--webhooks-port' },
   });

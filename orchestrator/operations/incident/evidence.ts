@@ -1,7 +1,10 @@
-import { whyText } from '../../../base/error.ts';
-import { type Incident, isOver, rescueOf } from '../../fleet/decisions/incidents.ts';
+import { refusal, whyText } from '../../../base/error.ts';
+import type { DiskRead } from '../../../protocol/enrolment/disk-evidence.ts';
+import { type Incident, isHeldBy, rescueOf } from '../../fleet/decisions/incidents.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
 import { note } from '../../power/switch.ts';
-import { type Collected, collect as collectOf, EVIDENCE, kept, showOf } from '../../recovery/evidence.ts';
+import { type Collected, collect as collectOf, kept, showOf } from '../../recovery/evidence.ts';
+import { decideIncident } from '../../recovery/incidents.ts';
 import type { Acting } from '../operation.ts';
 import { known } from './acts.ts';
 
@@ -42,17 +45,40 @@ export async function take(
   return { file: taken, tar: bytes.toString('base64') };
 }
 
+/** @throws BootwaveError `EVIDENCE_DISKS` */
+async function askDisks(record: NodeRecord, read: DiskRead, { fleet, by }: Acting): Promise<void> {
+  await decideIncident(
+    fleet,
+    record.id,
+    (now) => {
+      if (now === undefined || !isHeldBy(now) || now.disks?.asked !== undefined)
+        throw refusal(
+          'EVIDENCE_DISKS',
+          `node ${record.name} is not fenced, or it has been asked already what is on its disks`,
+          'a node in rescue reads its disks at once: --hash DISK',
+        );
+      return now.disks?.read === read ? null : { ...now, disks: { read, by: by.actor } };
+    },
+    by,
+  );
+}
+
 /** A node that is not in rescue is not asked: what servers know of it is collected. @throws BootwaveError `INCIDENT_*`, `EVIDENCE_*` */
 export async function collect(
-  { node, reason, disks }: { node: string; reason: string; disks: string[] },
+  {
+    node,
+    reason,
+    disks,
+    beforeWipe,
+  }: { node: string; reason: string; disks: string[]; beforeWipe?: DiskRead | undefined },
   acting: Acting,
 ): Promise<Collected> {
   const { fleet, paths, by, signal } = acting;
   const record = await fleet.nodes.resolve(node);
+  if (beforeWipe !== undefined) await askDisks(record, beforeWipe, acting);
   const incident = await known(acting, record);
-  const isShown = !isOver(incident) && rescueOf(incident, by.at) !== null;
-  const show = isShown ? await showOf(record, acting) : null;
-  const asked = { show, disks, signal, looks: EVIDENCE.looks };
+  const show = rescueOf(incident, by.at) === null ? null : await showOf(record, acting);
+  const asked = { show, disks, signal };
   const one = await collectOf({ fleet, folder: paths.evidence }, { record, incident }, asked, by);
   const what = `${one.file} has SHA-256 ${one.sha256}, ${one.bytes} bytes: ${reason}`;
   await note({ fleet, by: { ...by, at: Date.now() } }, record, what, ACTION);

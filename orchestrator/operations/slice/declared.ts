@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { RESERVATION_LIMITS } from '../../../protocol/reservation.ts';
+import { MOST_NODES } from '../../../protocol/service/growth.ts';
 import type { Slice } from '../../fleet/decisions/slices.ts';
 import type { Explained } from '../../slices/explain.ts';
 import {
@@ -26,8 +27,8 @@ const words = z.array(siteName).min(1).max(100);
 /** Which nodes, how many, and what it has of each. */
 const wish = z.strictObject({
   /** Of the log of decisions, which stays for ever: each change of places names all nodes. */
-  count: z.int().min(1).max(500),
-  perSite: z.int().min(1).max(500).nullable(),
+  count: z.int().min(1).max(MOST_NODES),
+  perSite: z.int().min(1).max(MOST_NODES).nullable(),
   where: z.strictObject({
     site: words.optional(),
     rack: words.optional(),
@@ -62,6 +63,8 @@ export const create = operation({
     teams: z.array(z.string().min(1).max(32)).max(64),
     /** Hours of each week for which more may be reserved. */
     hours: z.int().min(0).max(168).optional(),
+    /** Nodes up to which its own instances have it grow. */
+    grow: z.int().min(1).max(MOST_NODES).optional(),
     expires: moment,
     reason: reason.optional(),
   }),
@@ -74,7 +77,7 @@ export const plan = operation({
   help: 'which nodes a slice would have and why, which not and why not, and what would help; decides nothing',
   who: READ_SLICES,
   slice: mine,
-  /** Of one that is there: what is not said stays as it is. */
+  /** Of a slice that is there already, what is left out stays as it is. */
   input: wish.partial().extend({ name: sliceName }),
   result: typed<Explained>(),
   act: async () => (await import('./acts.ts')).plan,
@@ -101,7 +104,7 @@ export const show = operation({
 
 export const run = operation({
   name: 'slice run',
-  help: 'these services, and no others, run on each node of a slice: brought by a rollout that starts at once',
+  help: 'run these services, and no others, on each node of a slice; a rollout that starts at once brings them',
   who: OF_SLICES,
   slice: mine,
   perHour: PER_HOUR,
@@ -141,7 +144,7 @@ export const extend = operation({
 
 export const reserve = operation({
   name: 'slice reserve',
-  help: 'more of each node of a slice for some hours, from the same instant on all of them; refused with the next free time',
+  help: 'reserve more of each node of a slice for some hours, from the same instant on all of them; a refusal names the next free time',
   who: OF_SLICES,
   slice: mine,
   perHour: PER_HOUR,

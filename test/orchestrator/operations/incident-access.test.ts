@@ -396,3 +396,28 @@ test.serial(
     t.like(all(), { length: 1, 0: { by: 'recovery' } });
   },
 );
+
+test.serial('nodes in rescue that answer slowly keep no evidence of a fenced one waiting', async (t) => {
+  const world = await server(t);
+  const { acting, fleet, paths, node } = await house(t, world);
+  await fleet.sites.set('default', { evidence: 'collect' }, { actor: 'operator:ann', at: 1 });
+  const other = enrolment(2);
+  await world.admit(other);
+  await acts.recover(WHY, acting);
+  const asked = await slowRoot(t, node);
+  const stop = new AbortController();
+  const kept = startEvidenceKeeper({
+    ...{ fleet, folder: paths.evidence, site: 'default', log: silent, signal: stop.signal },
+    ...{ times: { look: 50, again: 200 }, atOnce: 1 },
+  });
+  t.teardown(async () => {
+    stop.abort();
+    await kept;
+  });
+  await acts.rescue(WHY, acting);
+  await asked(1);
+  const seen = { signal: 'measurement', evidence: ['strange PCR 11'], reason: 'x' };
+  await fence(fleet, other.id, seen, { actor: 'recovery', at: Date.now() });
+  await until(() => fleet.decisions.incidents.of(other.id)?.collected?.length === 1);
+  t.is(fleet.decisions.incidents.of(NODE)?.collected, undefined, 'and it is still asked');
+});

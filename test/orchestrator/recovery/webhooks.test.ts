@@ -3,7 +3,9 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as tlsConnect } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { keyLayout } from '../../../keys/layout.ts';
 import { LoadedAuthorities } from '../../../orchestrator/authorities/loaded.ts';
@@ -19,6 +21,7 @@ import { Reports, type Source, WEBHOOKS } from '../../../orchestrator/recovery/w
 import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
 import { SERVER_NAME } from '../../../protocol/enrolment/messages.ts';
 import { webhookKeyIn } from '../../../protocol/webhook.ts';
+import { until } from '../../support/until.ts';
 import { enrolment, START, silent } from '../fleet/support.ts';
 import { servicesFor } from '../services/world.ts';
 
@@ -395,4 +398,36 @@ test('who floods what it says of a node pushes out nothing that was seen of it',
   quote();
   await watch.settled();
   t.like(incident(), { road: 'compromised', signal: 'bad-quote' });
+});
+
+test('one stranger, with all connections that one may have, all of them slow, shuts the door to nobody else, and loses them', async (t) => {
+  t.timeout(60_000);
+  const { member, lets, says, port, ca } = await world(t);
+  await member(1);
+  await lets();
+  const strangers = Array.from({ length: 70 }, () =>
+    connect({ port, host: '127.0.0.1', localAddress: '127.9.9.9' }),
+  );
+  let open = strangers.length;
+  for (const one of strangers)
+    one
+      .on('error', () => {})
+      .on('close', () => {
+        open -= 1;
+      });
+  await until(() => open <= 8);
+  t.like(await says(), { status: 200, taken: true });
+  // Who says a request byte by byte does not keep its place longer.
+  for (const one of strangers) one.destroy();
+  await until(() => open === 0);
+  const from = { localAddress: '127.9.9.9' };
+  const slow = tlsConnect({ port, host: '127.0.0.1', ca, servername: SERVER_NAME, ...from });
+  const ended = new Promise((resolve) => slow.on('error', () => {}).on('close', resolve));
+  await once(slow, 'secureConnect');
+  slow.write('POST /webhooks/ids HTTP/1.1\r\n');
+  const drip = setInterval(() => slow.write('x: y\r\n'), 500);
+  slow.resume();
+  t.is(await Promise.race([ended.then(() => 'cut off'), sleep(20_000, 'still open')]), 'cut off');
+  clearInterval(drip);
+  t.like(await says(), { status: 200, taken: true });
 });
