@@ -27,6 +27,7 @@ import {
 } from '../../slices/store.ts';
 import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
+import { mustLeaveFrozen } from './frozen.ts';
 
 type Named = { name: string };
 type Reason = { reason?: string | undefined };
@@ -208,11 +209,11 @@ export async function extend(
   return slice;
 }
 
-/** Said again it changes nothing. @throws BootwaveError `SLICE_UNKNOWN` */
+/** Said again it changes nothing. @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_FROZEN` */
 export async function remove({ name, reason = '' }: Named & Reason, acting: Acting): Promise<Slice> {
   const { fleet, by } = acting;
   const person = await personOf(acting);
-  await readSlice(fleet, name);
+  await mustLeaveFrozen(await readSlice(fleet, name), [], acting);
   const { slice } = await decideSlice(fleet, name, { ...by, person }, 'ended', (known) =>
     known === undefined || known.state === 'ended' ? null : endOf(known, reason),
   );

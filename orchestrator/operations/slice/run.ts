@@ -18,6 +18,7 @@ import type { Acting } from '../operation.ts';
 import { personOf } from '../rollout/acts.ts';
 import { serviceIn } from '../service/named.ts';
 import { type ShownSlice, show } from './acts.ts';
+import { mustLeaveFrozen } from './frozen.ts';
 
 type Running = {
   name: string;
@@ -30,7 +31,7 @@ type Running = {
  * These and nothing else run on each of its nodes from now on; none: what runs there ends. The rollout of it is refused before
  * anything is decided.
  * @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_EXPIRED`, `SLICE_OWNER`, `SLICE_SHARE`, `SLICE_PORTS`, `SERVICE_NAME`,
- * `SERVICE_UNKNOWN`, `TEMPLATE_UNKNOWN`, `ROLLOUT_REFUSED`
+ * `SERVICE_UNKNOWN`, `TEMPLATE_UNKNOWN`, `ROLLOUT_REFUSED`, `SLICE_FROZEN`
  */
 export async function run(
   { name, services: texts, template, reason = '' }: Running,
@@ -45,6 +46,8 @@ export async function run(
   const services = asked
     .map((one) => fullServiceVersion({ name: inSlice(one.name, name), version: one.version }))
     .sort();
+  const names = asked.map((one) => inSlice(one.name, name));
+  await mustLeaveFrozen(slice, names, acting);
   const edge = { redis: fleet.redis, fleet, paths };
   const next: Slice = { ...slice, services, template: template ?? null, said: slice.epoch + 1 };
   await mustBePlannable(edge, next, ground, by.at);

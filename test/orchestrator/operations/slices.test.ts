@@ -1,11 +1,13 @@
 /** Slices through the door for people elsewhere: what the core team gives, and what an owner may do with a certificate only. */
 import { generateKeyPairSync } from 'node:crypto';
 import test from 'ava';
+import { EVERYWHERE } from '../../../orchestrator/fleet/decisions/restraints.ts';
 import type { Slice } from '../../../orchestrator/fleet/decisions/slices.ts';
 import { sliceKey } from '../../../orchestrator/fleet/decisions/slices.ts';
 import { HabitFiles } from '../../../orchestrator/flows/habit-files.ts';
 import type { ListedSlice, ShownSlice } from '../../../orchestrator/operations/slice/acts.ts';
 import { type Issued, OperatorRegister } from '../../../orchestrator/operators/register.ts';
+import { decideRestraint } from '../../../orchestrator/restraints/decide.ts';
 import type { Explained } from '../../../orchestrator/slices/explain.ts';
 import { rewrite } from '../../attack/redis/server.ts';
 import { elsewhere, MIB, SHARE, wish } from './elsewhere.ts';
@@ -136,6 +138,39 @@ test('an owner runs what is theirs to run, within their share, and nothing of an
   for (const operation of ['rollout plan', 'rollout start'])
     await t.throwsAsync(core.say(operation, { spec }), { code: 'ROLLOUT_REFUSED', message: /slice run/ });
   t.deepEqual((await owner.say<ShownSlice>('slice stop', { name: 'probe' })).services, []);
+});
+
+test('an owner does not end what is frozen of their slice; the core team may, and so may they when it was let go', async (t) => {
+  const { as, member, release, fleet } = await elsewhere(t);
+  await member(1, []);
+  for (const name of ['shop:1.4', 'shop:1.5', 'more:1']) await release(name, {});
+  const core = await as({ name: 'ann' });
+  const made = await core.say<ShownSlice>('slice create', wish('probe', 1));
+  const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
+  const run = (...services: string[]) => owner.say('slice run', { name: 'probe', services });
+  const by = { actor: 'operator:ann', at: Date.now() };
+  await run('shop:1.4');
+  const word = { rate: null, reason: 'a complaint' };
+  const frozen = { ...word, how: 'freeze' as const };
+  for (const about of [
+    { service: 'fleet/shop@probe', node: made.nodes[0]!.id },
+    { service: 'fleet/shop', node: EVERYWHERE },
+  ]) {
+    await decideRestraint(fleet, { ...frozen, ...about }, by);
+    for (const end of [
+      () => owner.say('slice stop', { name: 'probe' }),
+      () => owner.say('slice delete', { name: 'probe' }),
+      () => run('more:1'),
+    ])
+      await t.throwsAsync(end(), { code: 'SLICE_FROZEN' });
+    await decideRestraint(fleet, { ...word, how: null, ...about }, by);
+  }
+  await decideRestraint(fleet, { ...frozen, service: 'fleet/shop@other', node: EVERYWHERE }, by);
+  await owner.say('slice stop', { name: 'probe' });
+  await run('shop:1.4');
+  await decideRestraint(fleet, { ...frozen, service: 'fleet/shop@probe', node: EVERYWHERE }, by);
+  await run('shop:1.5');
+  t.like(await core.say('slice delete', { name: 'probe' }), { state: 'ended' });
 });
 
 test('no room: nothing is made, and it is said which constraint it is and what would help', async (t) => {

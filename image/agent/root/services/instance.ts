@@ -146,7 +146,7 @@ export async function writeInstance(
     [join(folder, 'node-add.nft'), entries.add + flows.add],
     [join(folder, 'node-remove.nft'), entries.remove + flows.remove],
     [join(places.units, bundleUnit(sha256)), bundleText({ sha256, rootHash, dataBytes }, file, root)],
-    [join(places.units, netUnit(id)), netText(id, place, folder)],
+    [join(places.units, netUnit(id)), netText(id, place, folder, restraint !== null)],
     [join(places.units, instanceUnit(id)), instanceText(id, sha256, manifest, folder, state, slice)],
     [join(places.units, checkUnit(id)), checkText(id, manifest, folder, slice)],
   ];

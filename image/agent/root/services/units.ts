@@ -55,8 +55,11 @@ export function bundleText({ sha256, rootHash, dataBytes }: BundleFacts, file: s
   });
 }
 
-/** @param folder of the instance: with instance.nft, connections.nft, freezer.conf, node-add.nft, node-remove.nft, node.ip, instance.ip */
-export function netText(id: string, place: Place, folder: string): string {
+/**
+ * @param folder of the instance: with instance.nft, connections.nft, freezer.conf, node-add.nft, node-remove.nft, node.ip, instance.ip
+ * @param isRestrained by the order
+ */
+export function netText(id: string, place: Place, folder: string, isRestrained = false): string {
   const { interface: name } = place;
   return text({
     Unit: [
@@ -75,8 +78,8 @@ export function netText(id: string, place: Place, folder: string): string {
       `ExecStart=${IP} netns exec ${name} /usr/lib/systemd/systemd-sysctl /usr/lib/bootwave/service-sysctl.conf`,
       `ExecStart=${IP} -batch ${folder}/node.ip`,
       `ExecStart=${IP} -n ${name} -batch ${folder}/instance.ip`,
-      // A kernel that cannot count connections is no reason to run no service.
-      `ExecStart=-${NFT} -f ${folder}/connections.nft`,
+      // A kernel that cannot count connections is no reason to run no service; one that cannot throttle it is.
+      `ExecStart=${isRestrained ? '' : '-'}${NFT} -f ${folder}/connections.nft`,
       `ExecStart=${NFT} -f ${folder}/node-add.nft`,
       // Frozen, throttled, or let go. The network first: it is what does harm.
       `ExecReload=${NFT} -f ${folder}/connections.nft`,

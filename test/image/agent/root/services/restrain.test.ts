@@ -118,7 +118,15 @@ test('it begins throttled after a restart of the node: not a moment without it',
   const booted = await told(THROTTLE);
   t.is(booted.said.at(-1), `start ${UNIT}`);
   t.true(booted.rules.includes('50000 bytes/second'));
+  // Nor does it begin where the kernel takes no such rule.
+  const starts = async () =>
+    /^ExecStart=(-?).*connections\.nft$/m.exec(await readFile(join(node.at('units'), NET), 'utf8'))?.[1];
+  t.is(await starts(), '');
   t.deepEqual((await told(THROTTLE)).said, []);
+  await node.boot();
+  await node.fetch(first);
+  await told();
+  t.is(await starts(), '-');
 });
 
 test('an order that names it no more ends it, also when it is frozen; one that fails is tried again and said', async (t) => {
