@@ -26,6 +26,22 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Writes a file, and waits until its content is on the medium. Its name lasts only after `syncFolder`. */
+export async function writeSynced(
+  path: string,
+  content: string | Uint8Array,
+  flags: 'w' | 'wx',
+  mode: number,
+): Promise<void> {
+  const handle = await open(path, flags, mode);
+  try {
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Writes the whole content beside `path`, durably, lets `place` give it its name, and leaves nothing else behind. */
 async function placed(
   path: string,
@@ -35,13 +51,7 @@ async function placed(
 ): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
-    const handle = await open(temporary, 'wx', mode);
-    try {
-      await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await writeSynced(temporary, content, 'wx', mode);
     await place(temporary);
   } finally {
     await rm(temporary, { force: true });

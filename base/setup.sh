@@ -10,6 +10,7 @@ packages=(
   systemd-boot-efi sbsigntool efitools openssl uuid-runtime ipxe busybox-static   # image: UKI, Secure Boot
   umoci cryptsetup-bin   # services: unpacks images, makes the tree of hashes
   gcc libc6-dev        # image: the relay that is the shell of the link's account
+  libmd-dev            # image: SHA-256 in the program that copies files, which has no libraries in an instance
   systemd              # tests: systemd-measure, the second opinion on PCR 11
   redis-server         # the embedded Redis
   age                  # backups

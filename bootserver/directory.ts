@@ -3,6 +3,7 @@
  * boot server decides packets and bytes, the fleet decides who may join.
  */
 
+import type { DiskEvidenceRequest, DiskRead } from '../protocol/enrolment/disk-evidence.ts';
 import type { Enrolment, EnrolmentDecision, TpmClock } from '../protocol/enrolment/enrolment.ts';
 import type { FirmwareFacts } from '../protocol/enrolment/firmware-facts.ts';
 import type { Heartbeat } from '../protocol/enrolment/heartbeat.ts';
@@ -81,9 +82,19 @@ export interface NodeDirectory {
    * @throws BootwaveError `WIPE_*`, `ENROL_*`, `PROOF_LATE`: it stays held
    */
   wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void>;
+  /** What a held machine is to read of its disks before it wipes them; null: nothing. @throws BootwaveError `WIPE_OTHER` */
+  disksAsked(id: string): Promise<DiskRead | null>;
+  /**
+   * What it has read, with a quote over a fresh nonce and this report, verified; `report` as it was quoted.
+   * @throws BootwaveError as `wiped`, and `EVIDENCE_*`: it wipes all the same
+   */
+  disksShown(id: string, shown: Reattestation, asSaid: DisksSaid): Promise<void>;
   /** Something was refused: logged and audited, but no record changes. */
   refused(event: { code: string; what: string; from: string; id?: string }): Promise<void>;
 }
+
+/** What a machine has said, as it said it: whoever keeps it can verify it later. */
+export type DisksSaid = Pick<DiskEvidenceRequest, 'report' | 'ak' | 'quote'>;
 
 export type IssuedCertificate = {
   /** Lower-case hex without leading zeros' separators, as OpenSSL prints it. */

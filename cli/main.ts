@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from 'commander';
 import { BootwaveError, messageOf } from '../base/error.ts';
 import { jsonText, onTerminal } from './context.ts';
 import { ofTheSystem, whenReaderLeaves } from './outside.ts';
@@ -17,6 +18,8 @@ async function main(argv: string[]): Promise<number> {
       'code' in error &&
       String(error.code).startsWith('commander.')
     ) {
+      // What an action throws nobody has said yet.
+      if (error instanceof InvalidArgumentError) console.error(onTerminal(`error: ${error.message}`));
       return error.exitCode === 0 ? 0 : 2;
     }
     if (error instanceof BootwaveError) {

@@ -97,7 +97,8 @@ const NOUNS: readonly Noun[] = [
   },
   {
     name: 'break-glass',
-    description: 'ask for what it opens to admins, when none is to be had; a second person approves it',
+    description:
+      'ask to do some things that only admins may, when no admin can be reached; a second person approves it',
     load: () => import('./operator/break-glass.ts'),
   },
   {
@@ -144,7 +145,7 @@ const NOUNS: readonly Noun[] = [
   {
     name: 'restore',
     description:
-      'make an empty data directory that of the fleet again, from a backup; says what the backup does not know',
+      'restore a backup into an empty data directory, so that a server goes on from it; says what the backup does not know',
     load: () => import('./backup/restore.ts'),
   },
   {

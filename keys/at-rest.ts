@@ -80,3 +80,7 @@ export function unseal(key: AtRestKey, purpose: string, sealed: Uint8Array): Buf
 /** A key of its own for each file (RFC 5869): no two files share a nonce, whatever is random about it. */
 const keyOf = ({ secret }: AtRestKey, salt: Uint8Array, purpose: string): Buffer =>
   Buffer.from(hkdfSync('sha256', secret, salt, `bootwave at rest\0${purpose}`, 32));
+
+/** A key that is never kept: the same for the same purpose. @returns 32 bytes, which the caller overwrites */
+export const derivedKey = ({ secret }: AtRestKey, purpose: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', secret, '', `bootwave derived\0${purpose}`, 32));

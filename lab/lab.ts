@@ -63,7 +63,7 @@ export class Lab {
   readonly #nodes: Map<string, PoweredNode>;
   readonly #signal: AbortSignal | undefined;
   readonly #onEvent: (event: LabEvent) => void;
-  /** A watcher that tells nobody would only be in the way of one that does. */
+  /** QEMU serves one watcher: one that tells nobody would keep another one out. */
   readonly #reports: boolean;
   readonly #watch: Watch;
 

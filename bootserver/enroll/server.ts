@@ -3,10 +3,15 @@ import type { Server } from 'node:https';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { defined } from '../../base/defined.ts';
-import { messageOf } from '../../base/error.ts';
+import { messageOf, refusal } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import { sha256 } from '../../formats/digest.ts';
 import type { Authority } from '../../keys/authority.ts';
+import {
+  DISK_EVIDENCE_LIMITS,
+  diskAskRequest,
+  diskEvidenceRequest,
+} from '../../protocol/enrolment/disk-evidence.ts';
 import { attestRequest, heartbeatSchema, nonceRequest } from '../../protocol/enrolment/heartbeat.ts';
 import {
   keysRequest,
@@ -19,6 +24,7 @@ import {
 import { secretsNonceRequest, secretsQuestion } from '../../protocol/enrolment/secrets.ts';
 import { signTime, timeRequest } from '../../protocol/enrolment/server-time.ts';
 import { WIPE_LIMITS, wipedRequest, wipeNonceRequest } from '../../protocol/enrolment/wipe.ts';
+import { type Grown, type GrowthRequest, growthRequest } from '../../protocol/service/growth.ts';
 import { limitConnections } from '../connections.ts';
 import type { NodeDirectory } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
@@ -55,6 +61,8 @@ export type EnrolmentOptions = {
   bans?: BanList;
   /** Secrets of services; none by default. */
   secrets?: SecretsOfFleet;
+  /** An instance asks for more nodes for its slice: who it is its token shows. Without it no slice grows. */
+  grow?: (asked: GrowthRequest & { address: string }) => Promise<Grown>;
   log: Logger;
   heartbeatSeconds: number;
   /** Seconds between two attestations of a member; without it they attest when they enrol. */
@@ -150,6 +158,12 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
     await wipes.report(body(wipedRequest, request), addressOf(request));
     return {};
   });
+  app.post(PATHS.diskAsk, async (request) => wipes.asked(body(diskAskRequest, request).session));
+  const shownBytes = LIMITS.evidenceBytes + 2 * DISK_EVIDENCE_LIMITS.report;
+  app.post(PATHS.diskEvidence, { bodyLimit: shownBytes }, async (request) => {
+    await wipes.evidence(body(diskEvidenceRequest, request), addressOf(request));
+    return {};
+  });
   app.post(PATHS.heartbeat, async (request) => {
     const { id, serial, tainted } = clientIdentity(peerOf(request), trust, now());
     if (!(await directory.heartbeat(id, serial, body(heartbeatSchema, request)))) {
@@ -180,6 +194,12 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   app.post(PATHS.secrets, { bodyLimit: LIMITS.evidenceBytes }, async (request) => {
     const identity = clientIdentity(peerOf(request), trust, now());
     return forSecrets.answer({ ...identity, address: addressOf(request) }, body(secretsQuestion, request));
+  });
+  app.post(PATHS.growth, async (request) => {
+    const asked = body(growthRequest, request);
+    if (options.grow === undefined)
+      throw refusal('GROWTH_NONE', 'no slice grows by itself at this boot server');
+    return options.grow({ ...asked, address: addressOf(request) });
   });
   app.post(PATHS.nonce, async (request) => {
     body(nonceRequest, request);

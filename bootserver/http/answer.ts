@@ -5,13 +5,19 @@ import type { BootEvent, BootStep } from '../directory.ts';
 import type { QuietLog } from '../quiet-log.ts';
 import { BufferPool, ClientGone, sendRange } from './body.ts';
 import { judge, type Verdict } from './conditions.ts';
+import type { Delivery } from './delivery.ts';
 import type { HttpLimits } from './limits.ts';
 import type { Parts } from './parts.ts';
 import { Progress } from './progress.ts';
 import type { FileReply, Reply } from './route.ts';
 import { find, ROUTES } from './routes.ts';
 
-export type AnswerOptions = Parts & { log: QuietLog; onEvent?: (event: BootEvent) => void };
+export type AnswerOptions = Parts & {
+  log: QuietLog;
+  onEvent?: (event: BootEvent) => void;
+  /** Is told what machines that boot fetch. */
+  delivery?: Pick<Delivery, 'begin'>;
+};
 
 /** Buffers kept for the next download while nobody downloads. */
 const SPARE_BUFFERS = 64;
@@ -130,14 +136,18 @@ export class Answerer {
       if (end === file.part[1]) this.#progress.restart(boot.who);
       this.#tell(exchange, 'image-started', boot.version);
     }
+    const download =
+      boot && this.#options.delivery?.begin(boot.goal.reduce((sum, [from, to]) => sum + to - from, 0));
     let sent = 0;
     try {
       const range = { fd: file.fd, start, end };
       await sendRange(response, range, this.#pool, this.#limits.chunkWithin, (bytes) => {
+        download?.sent(bytes - sent);
         sent = bytes;
       });
       response.end();
     } finally {
+      download?.end();
       if (boot !== undefined && this.#progress.add(boot.who, [start, start + sent], boot.goal)) {
         this.#tell(exchange, 'image-sent', boot.version);
       }

@@ -14,6 +14,7 @@ import type { BootEvent } from '../directory.ts';
 import { QuietLog } from '../quiet-log.ts';
 import { Answerer } from './answer.ts';
 import { guardConnections } from './connections.ts';
+import type { Delivery } from './delivery.ts';
 import { ImageStore } from './image-store.ts';
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import type { ScriptSource } from './parts.ts';
@@ -33,6 +34,8 @@ export type HttpOptions = {
   crl?: () => Buffer;
   /** Must not throw; called in the order of what happened to each machine. */
   onEvent?: (event: BootEvent) => void;
+  /** See `AnswerOptions`. */
+  delivery?: Pick<Delivery, 'begin'>;
   log: Logger;
   limits?: Partial<HttpLimits>;
   signal?: AbortSignal;

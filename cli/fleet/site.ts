@@ -115,8 +115,8 @@ function policyOptions(command: Command): Command {
     .addOption(
       new Option(
         '--evidence <what>',
-        'what is collected with no person asked when a node is fenced or taken into rescue: nothing, or what incident collect does',
-      ).choices(['none', 'collect']),
+        'what is collected with no person asked when a node is fenced or taken into rescue: nothing, what incident collect does, or also hashes of disks before a wipe',
+      ).choices(['none', 'collect', 'disks']),
     )
     .addOption(
       new Option(
@@ -191,6 +191,11 @@ function show({ name, policy }: Site): string {
     repair: 'repairs broken nodes',
     fence: 'repairs broken nodes, and fences compromised ones',
   };
+  const evidence = {
+    none: 'collected when a person asks',
+    collect: 'collected by itself',
+    disks: 'collected by itself, with hashes of disks before they are wiped',
+  };
   const traffic = {
     off: 'nothing follows',
     tell: 'people are told',
@@ -209,7 +214,7 @@ function show({ name, policy }: Site): string {
     `  machines that are held: ${recovery[policy.recovery]}`,
     `  automation: ${automation[policy.automation]}`,
     `  broken nodes that run, and that nothing has helped: ${policy.rescue === 'ill' ? 'run no services until a person has looked (rescue)' : 'go on as they are until a person has looked'}`,
-    `  evidence of nodes that are fenced or in rescue: ${policy.evidence === 'collect' ? 'collected by itself' : 'collected when a person asks'}`,
+    `  evidence of nodes that are fenced or in rescue: ${evidence[policy.evidence]}`,
     `  services that begin to send many times more than before: ${traffic[policy.traffic]}`,
     ...Object.entries(policy.signals).map(([code, rule]) => `  signal ${code}: ${ruleText(rule)}`),
     `  oldest image that a rollout may bring: ${policy.floor ?? 'as for the whole fleet'}`,

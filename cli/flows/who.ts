@@ -4,7 +4,7 @@ import { Option } from 'commander';
 import type { Who } from '../../orchestrator/operations/flows/acts.ts';
 import * as flows from '../../orchestrator/operations/flows/declared.ts';
 import { FLEET, shownName } from '../../protocol/service/name.ts';
-import { print, table } from '../context.ts';
+import { harmless, print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { type Json, since, stamp, whole } from '../option.ts';
 import { amount } from '../usage/text.ts';
@@ -38,7 +38,7 @@ function text({ node, senders, gaps, setBack, heard, from, until, now }: Who): s
   const rows = senders.map((one) => [
     one.sure ? 'yes' : 'maybe',
     `${shownName(one.service)}${one.version === null ? '' : `:${one.version}`}`,
-    one.owner === FLEET ? 'core team' : (one.team ?? `${one.owner} (no team any more)`),
+    whom(one),
     one.way === 'answered' ? 'answered' : 'sent',
     one.sure ? `${one.to} ${one.protocol}` : one.to === '0.0.0.0' ? 'anywhere' : `${one.to}/8`,
     one.port === null ? '' : `${one.way === 'answered' ? 'from ' : ''}${one.port}`,
@@ -60,6 +60,12 @@ function text({ node, senders, gaps, setBack, heard, from, until, now }: Who): s
     ...(setBack ? ['the clock of this server was set back in that time: times may be wrong'] : []),
   ];
   return [...said, ...(doubts.length === 0 ? [] : ['', ...doubts])].join('\n');
+}
+
+/** The owners of the slice chose to run it there; else whoever releases it. */
+function whom({ people, owner, team }: Who['senders'][number]): string {
+  if (people !== null && people.length > 0) return people.map(harmless).join(', ');
+  return owner === FLEET ? 'core team' : (team ?? `${owner} (no team any more)`);
 }
 
 function whyOf(gap: { until: number }, heard: number | null, now: number): string {

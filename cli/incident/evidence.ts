@@ -1,6 +1,6 @@
 /** What is kept of an incident, shown and written to a file. */
 import { writeFile } from 'node:fs/promises';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import * as incident from '../../orchestrator/operations/incident/declared.ts';
 import type { Evidence } from '../../orchestrator/operations/incident/evidence.ts';
 import { print, table } from '../context.ts';
@@ -35,13 +35,24 @@ export function register(group: Command): void {
       'SHA-256 of this disk, too, by its WWN or serial number; may be given again',
       collect,
     )
+    .addOption(
+      new Option(
+        '--before-wipe <what>',
+        'have a fenced machine read its disks before it wipes them: tables, beginnings of partitions and some blocks (heads), or every byte (all)',
+      ).choices(['heads', 'all']),
+    )
     .action(
       async (
         node: string,
-        { reason, hash = [], json }: Json & { reason: string; hash?: string[] },
+        {
+          reason,
+          hash = [],
+          beforeWipe,
+          json,
+        }: Json & { reason: string; hash?: string[]; beforeWipe?: 'heads' | 'all' },
         command: Command,
       ) => {
-        const one = await call(command, incident.collect, { node, reason, disks: hash });
+        const one = await call(command, incident.collect, { node, reason, disks: hash, beforeWipe });
         print(json, one, () =>
           [
             `${one.file}, ${one.bytes} bytes, SHA-256 ${one.sha256}`,

@@ -12,6 +12,8 @@ import { ConsoleText } from '../node/console-text.ts';
 import { callOpen } from '../operate.ts';
 import { commandFor, type Json } from '../option.ts';
 
+export const SERVICE_HELP =
+  'in the instance of this one, without its version; needed where the slice runs several';
 export type Where = { name: string; node: string; service?: string | undefined };
 export type Streams = {
   /** Null: it is given nothing. */
@@ -29,14 +31,24 @@ export async function execIn(
 ): Promise<Ran> {
   const asked = { ...defined(where), command: [...words] };
   let all = Promise.resolve();
+  let failed: unknown;
   const onOpened = (opened: object, bytes: Duplex) => {
-    all = show(opened, bytes, output, errors);
+    const fail = (error: unknown) => {
+      failed ??= error;
+      bytes.destroy();
+    };
+    for (const to of [output, errors]) to.once('error', fail);
+    all = show(opened, bytes, output, errors).catch(fail);
     if (input === null) bytes.end();
     else input.on('error', () => bytes.destroy()).pipe(bytes);
   };
-  const ran = await callOpen(command, exec.sliceExec, asked, onOpened, (text) => onSign(text, asked));
+  const onText = (text: string) => onSign(text, asked);
+  const ran = await callOpen(command, exec.sliceExec, asked, onOpened, onText).catch((error: unknown) => {
+    throw failed ?? error;
+  });
   input?.unpipe();
   await all;
+  if (failed !== undefined) throw failed;
   if (ran.exit !== null) return ran;
   throw refusal('EXEC_ENDED', `the command was ended: ${harmless(ran.why)}`, 'look at what it has done');
 }
@@ -74,10 +86,7 @@ type Options = Json & { node: string; service?: string; stdin?: boolean };
 export function registerExec(group: Command): void {
   commandFor(group, exec.sliceExec, '<name> <command...>')
     .requiredOption('--node <name>', 'on which of its nodes')
-    .option(
-      '--service <name>',
-      'in the instance of this one, without its version; needed where the slice runs several',
-    )
+    .option('--service <name>', SERVICE_HELP)
     .option('-i, --stdin', 'give it what comes on standard input')
     .action(async (name: string, words: string[], options: Options, command: Command) => {
       const { json, node, service, stdin } = options;

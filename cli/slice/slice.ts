@@ -7,6 +7,7 @@ import { sliceLogs } from '../log/logs.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json, minuteOf, until, whole } from '../option.ts';
 import { sliceUsage } from '../usage/usage.ts';
+import { registerCopy } from './copy.ts';
 import { registerExec } from './exec.ts';
 import { registerReservations } from './reservations.ts';
 import { listText, MIB, planText, shownText } from './text.ts';
@@ -45,14 +46,24 @@ export function register(group: Command): void {
   selecting(commandFor(group, slice.create, '<name>'))
     .option('--team <owner>', 'owner whose services it may run; may be given again', collect)
     .option('--hours <n>', 'of each week for which more may be reserved; without it 24', whole(0, 168))
+    .option('--grow <n>', 'up to so many nodes, when an instance of it asks', whole(1, 500))
     .requiredOption('--until <date>', 'when it ends, as 2026-01-31, or 30d from now', until)
     .option(...WHY)
     .action(async (name: string, options: Selecting & Creating, command: Command) => {
-      const { json, team: teams = [], until: expires, hours, reason } = options;
+      const { json, team: teams = [], until: expires, hours, grow, reason } = options;
       const { count, perSite = null, where, share } = { where: {}, ...asked(options) };
       if (count === undefined || share === undefined)
         throw new InvalidArgumentError('--count, --cpu and --memory are needed');
-      const wish = { name, count, perSite, where, share, teams, expires, ...defined({ hours, reason }) };
+      const wish = {
+        name,
+        count,
+        perSite,
+        where,
+        share,
+        teams,
+        expires,
+        ...defined({ hours, grow, reason }),
+      };
       const made = await call(command, slice.create, wish);
       print(json, made, () => shownText(made));
     });
@@ -78,6 +89,7 @@ export function register(group: Command): void {
   sliceLogs(group);
   sliceUsage(group);
   registerExec(group);
+  registerCopy(group);
 
   commandFor(group, slice.run, '<name> <services...>')
     .option(
@@ -123,7 +135,7 @@ export function register(group: Command): void {
     });
 }
 
-type Creating = { team?: string[]; hours?: number; until: number; reason?: string };
+type Creating = { team?: string[]; hours?: number; grow?: number; until: number; reason?: string };
 
 /** What was said of nodes and shares, and nothing else. */
 function asked(options: Selecting) {

@@ -42,14 +42,15 @@ export function planText({ lines, missing, help }: Explained, all: boolean): str
 const MOST_REASONS = 10;
 
 export function shownText(shown: ShownSlice): string {
-  const { name, phase, expires, count, perSite, share, owners, services, nodes, by, at, reason } = shown;
+  const { name, phase, expires, count, perSite, grow, share, owners, services, nodes, by, at, reason } =
+    shown;
   const mib = (bytes: number) => Math.round(bytes / MIB);
   const ports = share.ports.length === 0 ? '' : `, ports ${share.ports.join(' ')}`;
   return [
     `slice ${name}`,
     `state     ${phase}, until ${minuteOf(expires)} UTC`,
     `owners    ${owners.map(harmless).join(', ') || `nobody has a certificate for it: 'bootwave operator add NAME --role slice-owner --slice ${name}'`}`,
-    `nodes     ${nodes.filter(({ has }) => has).length} of ${count}${perSite === null ? '' : `, at most ${perSite} per site`}`,
+    `nodes     ${nodes.filter(({ has }) => has).length} of ${count}${perSite === null ? '' : `, at most ${perSite} per site`}${grow === undefined ? '' : `; grows to ${grow} by itself`}`,
     `of each   ${share.cpu} % of a processor, ${mib(share.memory)} MiB of memory, ${mib(share.disk)} MiB kept${ports}`,
     `services  ${services.map(plain).join(', ') || 'none'}`,
     ...shown.rollouts.map(({ id, state }) => `rollout   ${id}: ${state ?? 'nobody knows how it ended'}`),

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { mustRun } from '../../base/run.ts';
 import { RESCUE_COMMAND, RESCUE_SOCKET } from '../../protocol/agent/rescue.ts';
 import { buildRelay } from '../agent/member/link/relay/build.ts';
+import { buildCopy } from '../agent/root/services/copy/build.ts';
 import { buildQuota } from '../agent/root/services/quota/build.ts';
 import { LINKS } from './links.ts';
 import { checkUnits, lockAccounts, trim } from './trim.ts';
@@ -48,6 +49,7 @@ export async function makeSystemRoot(root: string, inputs: RootInputs, signal?: 
   await buildRelay(join(ours, 'link-relay'));
   await buildRelay(join(ours, 'rescue-relay'), RESCUE_SOCKET, RESCUE_COMMAND);
   await buildQuota(join(ours, 'bootwave-quota'));
+  await buildCopy(join(ours, 'bootwave-copy'));
   // /init mounts the real ones over these.
   await rm(join(root, 'etc/os-release'), { force: true });
   await symlink('../usr/lib/os-release', join(root, 'etc/os-release'));

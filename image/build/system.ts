@@ -135,6 +135,7 @@ export async function buildSystem(
     ),
     statics: await digestOfTree(statics),
     relay: await digestOfTree(join(REPOSITORY, 'image/agent/member/link/relay')),
+    copy: await digestOfTree(join(REPOSITORY, 'image/agent/root/services/copy')),
     quota: await digestOfTree(join(REPOSITORY, 'image/agent/root/services/quota')),
     compiler: (await mustRun('gcc', ['-dumpfullversion'])).stdout.trim(),
     bundles: [...bundles].map(([name, content]) => [

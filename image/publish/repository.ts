@@ -3,11 +3,11 @@
  * `metadata`, a symbolic link to the one that is served. Publishing changes that link, so half of something is never
  * served, whenever the power fails.
  */
-import { mkdir, open, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Metadata, MetadataKind, type Snapshot, type Targets, type Timestamp } from '@tufjs/models';
 import { BootwaveError, messageOf } from '../../base/error.ts';
-import { syncFolder } from '../../base/files.ts';
+import { syncFolder, writeSynced } from '../../base/files.ts';
 import { delegatedName } from '../../keys/release/delegated.ts';
 import { type RootMetadata, readRoot } from '../../keys/release/root.ts';
 
@@ -110,15 +110,7 @@ export async function write(releases: string, files: ReadonlyMap<string, Buffer>
   // What an interrupted publication left.
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  for (const [file, bytes] of files) {
-    const handle = await open(join(folder, file), 'wx', 0o644);
-    try {
-      await handle.writeFile(bytes);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
+  for (const [file, bytes] of files) await writeSynced(join(folder, file), bytes, 'wx', 0o644);
   await syncFolder(folder);
   await syncFolder(releases);
   return name;

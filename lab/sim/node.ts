@@ -4,22 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeConfig } from '../../image/agent/member/config/node-config.ts';
 import type { LinkHandlers } from '../../image/agent/member/link/handlers.ts';
 import { type HostKey, makeHostKey } from '../../image/agent/root/host-key.ts';
-import {
-  type ArgsOf,
-  LINK_VERSION,
-  type OpName,
-  type ResultOf,
-  type Status,
-} from '../../protocol/link/messages.ts';
+import { LINK_VERSION, type Status } from '../../protocol/link/messages.ts';
 import type { Order } from '../../protocol/order.ts';
 import { type OrderPublicKeys, verifyOrder } from '../../protocol/order-envelope.ts';
 import type { Reservation } from '../../protocol/reservation.ts';
+import { askedAboutServices } from './asked.ts';
 import { simConfig } from './config.ts';
 import type { Fault, Faults } from './fault.ts';
-import { SimFlows } from './flows.ts';
 import { refusal, SimRelease } from './release.ts';
 import { SimServices } from './services.ts';
-import { simUsage } from './usage.ts';
 
 /** Milliseconds. */
 export type SimTimes = {
@@ -73,7 +66,7 @@ export class SimNode {
   services: SimServices;
   /** Of the order in force: what it would give to services of slices. */
   reservations: readonly Reservation[] = [];
-  readonly #flows = new SimFlows();
+  readonly #asked: ReturnType<typeof askedAboutServices>;
   #order: { order: Order; digest: string } | null = null;
   #state: Status['state'] = 'idle';
   #gone = false;
@@ -97,6 +90,12 @@ export class SimNode {
     });
     this.#config = this.#makeConfig();
     this.services = this.#makeServices();
+    this.#asked = askedAboutServices({
+      number: this.number,
+      knows: options.services !== false,
+      boot: () => ({ bootId: this.bootId, at: performance.now() - this.#bootedAt }),
+      services: () => this.services.status(),
+    });
   }
 
   #makeServices(): SimServices {
@@ -235,37 +234,8 @@ export class SimNode {
         return { restarting: true };
       },
       config: (args) => this.#config.config(args),
-      usage: () => ({
-        ...simUsage(this.number, this.#boot('usage'), this.services.status()),
-        clock: Date.now(),
-      }),
-      flows: (args) => this.#flows.answer(this.number, this.#boot('flows'), this.services.status(), args),
-      logs: (args) => this.#logs(args),
-      exec: () => this.#runsNothing('exec'),
-      'exec-read': () => this.#runsNothing('exec-read'),
-      'exec-write': () => this.#runsNothing('exec-write'),
+      ...this.#asked,
     };
-  }
-
-  /** An instance has said that it runs. */
-  #logs({ name }: ArgsOf<'logs'>): ResultOf<'logs'> {
-    this.#boot('logs');
-    const one = this.services.status().find((service) => service.name === name);
-    const text = `${name} ${one?.version} runs (simulated)`;
-    const lines = one?.since == null ? [] : [{ at: one.since, severity: 6, text, byNode: false }];
-    return { lines, more: false };
-  }
-
-  #runsNothing(op: OpName): never {
-    this.#boot(op);
-    throw refusal('EXEC_SIMULATED', 'this node is simulated: there is nothing in which a command could run');
-  }
-
-  #boot(op: OpName) {
-    // What knows no services is from before it could be asked that.
-    if (this.#options.services === false)
-      throw refusal('LINK_OP_UNKNOWN', `this image knows no operation ${op}`);
-    return { bootId: this.bootId, at: performance.now() - this.#bootedAt };
   }
 
   #running() {

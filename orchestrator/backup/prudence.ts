@@ -69,8 +69,9 @@ export async function restraintsOf({ decisions, nodes }: Fleet): Promise<string[
 }
 
 /**
- * A node that was fenced, wiped and brought back since is not fenced and wiped once more: whoever was under way waits for a person, and
- * plans begin no other node, and no drill begins by itself. One that was wiped already is let in by nothing else, and held for nothing any more: its incident ends.
+ * The backup does not know which nodes were fenced, wiped and brought back since: none of them is to be wiped once more. So nodes
+ * that were under way wait for a person, plans begin no other node, and no drill begins by itself. The incident of a node that was
+ * wiped already ends: nothing else lets it in again.
  * @returns names of the nodes that wait
  */
 export async function leaveToPeople(fleet: Fleet, by: By, why: string): Promise<string[]> {

@@ -127,7 +127,7 @@ async function prepare(options: RestoreOptions, partial: string): Promise<Restor
   }
 }
 
-/** Of a data directory in which whoever used it was killed. */
+/** Ends the Redis of a data directory, which goes on when the program that started it was killed. */
 export async function endRedis(paths: DataPaths): Promise<void> {
   if (!(await exists(redisFiles(paths.redis).socket))) return;
   await connect(paths, { url: '' }).then(
@@ -184,7 +184,7 @@ async function imagesWithout({ images }: DataPaths): Promise<string[]> {
   return all.filter((_, i) => !there[i]);
 }
 
-/** Cut off anywhere, it goes on where it was. @throws BootwaveError `RESTORE_NOT_EMPTY`: somebody put something there meanwhile */
+/** Can be stopped anywhere and called again: it goes on from there. @throws BootwaveError `RESTORE_NOT_EMPTY`: somebody put something there meanwhile */
 async function moveAll(root: string, partial: string): Promise<void> {
   const data = join(partial, 'data');
   const names = await readdir(data).catch(() => []);

@@ -3,6 +3,7 @@ import type { Logger } from '../../base/log.ts';
 import type {
   BootEvent,
   BootIntent,
+  DisksSaid,
   IssuedCertificate,
   NodeDirectory,
   Reattestation,
@@ -10,6 +11,7 @@ import type {
   Sighting,
 } from '../../bootserver/directory.ts';
 import { type BanList, NOBODY_BANNED } from '../../bootserver/enroll/bans.ts';
+import type { DiskRead } from '../../protocol/enrolment/disk-evidence.ts';
 import type { Enrolment, EnrolmentDecision } from '../../protocol/enrolment/enrolment.ts';
 import type { Heartbeat } from '../../protocol/enrolment/heartbeat.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
@@ -41,7 +43,7 @@ export type DirectoryOptions = {
   pcr11?: (version: string) => Promise<string | null>;
   /** The kernel command line inside a published image; by default none is known, as in a fleet without disks. */
   commandLine?: (version: string) => Promise<string | null>;
-  /** What people have decided about images. Has no default: whoever forgets it would hand out what was withdrawn. */
+  /** What people have decided about images. There is no default: a caller that forgot it would hand out withdrawn images. */
   imageRules: () => Promise<ImageRules>;
   /** Versions with a release that is in force; null: nothing was ever released. Without a default for the same reason. */
   released: () => Promise<Pick<ReadonlySet<string>, 'has'> | null>;
@@ -209,6 +211,14 @@ export class FleetDirectory implements NodeDirectory {
 
   wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void> {
     return this.#ask(() => this.#held.wiped(id, shown, report));
+  }
+
+  disksAsked(id: string): Promise<DiskRead | null> {
+    return this.#ask(() => this.#held.disksAsked(id));
+  }
+
+  disksShown(id: string, shown: Reattestation, said: DisksSaid): Promise<void> {
+    return this.#ask(() => this.#held.disksShown(id, shown, said));
   }
 
   reattest(id: string, serial: string, shown: Reattestation): Promise<ReattestDecision> {

@@ -1,6 +1,7 @@
 /** Machines that an incident holds, as one site's boot server meets them: they prove themselves, wipe, and prove that. */
 import { BootwaveError } from '../../base/error.ts';
-import type { Reattestation } from '../../bootserver/directory.ts';
+import type { DisksSaid, Reattestation } from '../../bootserver/directory.ts';
+import { type DiskRead, readDiskEvidence } from '../../protocol/enrolment/disk-evidence.ts';
 import type { EnrolmentDecision } from '../../protocol/enrolment/enrolment.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
 import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
@@ -18,6 +19,10 @@ export interface Recovery {
   came(record: NodeRecord, incident: Incident): Promise<{ order: OrderEnvelope | null; reason: string }>;
   /** What it says of its disks, with a good quote. */
   wiped(record: NodeRecord, incident: Incident, report: WipeReport): Promise<void>;
+  /** What it is to read of its disks before that; null: nothing. */
+  disksAsked(record: NodeRecord, incident: Incident): Promise<DiskRead | null>;
+  /** What it has read, with a good quote. */
+  disksShown(record: NodeRecord, incident: Incident, said: DisksSaid): Promise<void>;
   /** It has its certificate again. */
   returned(record: NodeRecord): Promise<void>;
 }
@@ -26,6 +31,8 @@ export interface Recovery {
 export const NO_RECOVERY: Recovery = {
   came: async () => ({ order: null, reason: 'nothing is recovered by this boot server' }),
   wiped: async () => {},
+  disksAsked: async () => null,
+  disksShown: async () => {},
   returned: async () => {},
 };
 
@@ -58,10 +65,34 @@ export class HeldMachines {
 
   /** @throws BootwaveError `WIPE_*`, `ENROL_AK_CHANGED`, `ENROL_CLONED`, `PROOF_LATE` */
   async wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void> {
+    const { record, incident } = await this.#shown(id, shown, report.incident);
+    await this.#recovery.wiped(record, incident, report);
+  }
+
+  /** @throws BootwaveError `WIPE_OTHER` */
+  async disksAsked(id: string): Promise<DiskRead | null> {
+    const { record, incident } = await this.#wiping(id);
+    return this.#recovery.disksAsked(record, incident);
+  }
+
+  /** @throws BootwaveError as `wiped`, and `DISK_EVIDENCE`, `EVIDENCE_*` */
+  async disksShown(id: string, shown: Reattestation, said: DisksSaid): Promise<void> {
+    const { record, incident } = await this.#shown(id, shown, readDiskEvidence(said.report).incident);
+    await this.#recovery.disksShown(record, incident, said);
+  }
+
+  /** @param number of the incident that the machine says; left out: it says none */
+  async #wiping(id: string, number?: number): Promise<{ record: NodeRecord; incident: Incident }> {
     const record = await this.#fleet.nodes.get(id);
     const incident = this.by(id);
-    if (record === null || incident?.step !== 'wiping' || incident.number !== report.incident)
-      throw refusal('WIPE_OTHER', `no incident ${report.incident} has this machine wiped`);
+    if (record !== null && incident?.step === 'wiping' && (number ?? incident.number) === incident.number)
+      return { record, incident };
+    throw refusal('WIPE_OTHER', `no incident ${number ?? ''} has this machine wiped`);
+  }
+
+  /** What it says counts: it is this machine, in another boot than that in which it was fenced, with a released image under Secure Boot. */
+  async #shown(id: string, shown: Reattestation, number: number) {
+    const { record, incident } = await this.#wiping(id, number);
     if (record.identity.akName !== shown.akName)
       throw refusal(
         'ENROL_AK_CHANGED',
@@ -78,7 +109,7 @@ export class HeldMachines {
       throw refusal('WIPE_NOT_ATTESTED', `what ${record.name} runs is no released image: ${reason}`);
     if (!isSecure(e))
       throw refusal('WIPE_SECURE_BOOT', `${record.name} runs without Secure Boot: its quote is its own word`);
-    await this.#recovery.wiped(record, incident, report);
+    return { record, incident };
   }
 
   returned(record: NodeRecord): Promise<void> {

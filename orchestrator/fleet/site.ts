@@ -52,8 +52,11 @@ export const policySchema = z.object({
   automation: z.enum(['off', 'repair', 'fence']).default('off'),
   /** Who takes a broken node into rescue that runs, and that nothing has helped: people; or the automation, before it asks them (`ill`). */
   rescue: z.enum(['person', 'ill']).default('person'),
-  /** What is collected with no person asked when a node is fenced or taken into rescue: nothing; or what `incident collect` collects. */
-  evidence: z.enum(['none', 'collect']).default('none'),
+  /**
+   * What is collected with no person asked when a node is fenced or taken into rescue: nothing; what `incident collect` collects; or that,
+   * and hashes of the disks of a fenced one before it wipes them.
+   */
+  evidence: z.enum(['none', 'collect', 'disks']).default('none'),
   /** What follows where a service begins to send many times more than before (flows/habits.ts): people are told, and it is frozen there. */
   traffic: z.enum(['off', 'tell', 'freeze']).default('tell'),
   /** Other rules for signals than the usual ones (recovery/signals.ts), by code. */

@@ -3,8 +3,9 @@
  * sign for a person, not a proof: the node tells its flows itself, and services change. Pure.
  */
 import { z } from 'zod';
+import { ORDER_LIMITS } from '../../protocol/order.ts';
 import { sliceOf } from '../../protocol/service/name.ts';
-import { AN_HOUR, type Line } from './line.ts';
+import type { Line } from './line.ts';
 
 const HOUR = 3600_000;
 
@@ -31,7 +32,9 @@ const LEAST: Sum = { destinations: 100, ports: 50, bytes: 2 ** 30 };
 /** Hours after which what goes on is told again. */
 const QUIET = 24;
 /** Services of one node: a node may make names up. */
-const SERVICES = 64;
+const SERVICES = ORDER_LIMITS.services;
+/** Addresses, and ports, of one service that are counted in an hour: of more it is only known that there were as many. */
+const COUNTED = 4096;
 
 export type Unusual = { service: string; what: string; from: number };
 
@@ -50,19 +53,32 @@ export class Habits {
     return Object.fromEntries(this.#known);
   }
 
-  /** @returns `changed`: `kept` is another one; `unusual`: what people are told now */
-  hear({ heard, instances, flows }: Line): { changed: boolean; unusual: Unusual[] } {
+  /**
+   * @param line of which nothing was cut
+   * @param running services that ran meanwhile: a node tells nothing of one that sends nothing
+   * @returns `changed`: `kept` is another one; `unusual`: what people are told now
+   */
+  hear(
+    { heard, instances, flows }: Line,
+    running: readonly string[] = [],
+  ): { changed: boolean; unusual: Unusual[] } {
     const hour = Math.floor(heard / HOUR);
     let changed = false;
-    for (const [name] of instances) changed = this.#begin(name, hour) || changed;
+    const names = [...new Set([...running, ...instances.map(([name]) => name)])].slice(0, SERVICES);
+    // What is forgotten first is none of these: no name that is made up pushes out what runs.
+    for (const name of names) {
+      touch(this.#now, name);
+      touch(this.#known, name);
+    }
+    for (const name of names) changed = this.#begin(name, hour) || changed;
     for (const [of, way, to, protocol, port, , bytes, from, until] of flows) {
       const now = this.#now.get(instances[of]?.[0] ?? '');
       if (now === undefined) continue;
       // After its agent began anew a node tells once more what a flow has sent since its boot.
       now.bytes += bytes * Math.min(1, HOUR / 1000 / Math.max(1, from - until));
       if (way === 'answered') continue;
-      if (now.to.size < AN_HOUR.most) now.to.add(to);
-      if (port !== null && now.ports.size < AN_HOUR.most) now.ports.add(`${protocol} ${port}`);
+      if (now.to.size < COUNTED) now.to.add(to);
+      if (port !== null && now.ports.size < COUNTED) now.ports.add(`${protocol} ${port}`);
     }
     const unusual = [...this.#now].flatMap(([service, now]) => this.#judge(service, now) ?? []);
     return { changed: changed || unusual.length > 0, unusual };
@@ -96,6 +112,14 @@ export class Habits {
     this.#known.set(service, { ...habit, over: now.hour, told });
     return isTold ? { service, what, from: (now.hour - 1) * HOUR } : null;
   }
+}
+
+/** Of a map the newest is last. */
+function touch<T>(map: Map<string, T>, name: string): void {
+  const value = map.get(name);
+  if (value === undefined) return;
+  map.delete(name);
+  map.set(name, value);
 }
 
 const dayOf = (hour: number): number => Math.floor(hour / 24);

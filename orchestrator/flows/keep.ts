@@ -29,10 +29,11 @@ export function startFlowKeeper(
       const { life, number } = result;
       // It came twice: a node that says so again and again has nothing more to say.
       if (before?.life === life && number <= before.number) return;
-      const line = lineOf(result, Date.now(), hour);
-      await store.add(node, line);
+      const heard = Date.now();
+      await store.add(node, lineOf(result, heard, hour));
       kept.set(node, { life, number });
-      await habits.hear(node, line);
+      // What is usual is counted of all, not of what is kept.
+      await habits.hear(node, lineOf(result, heard, null));
       more = result.more;
     }
   };

@@ -54,27 +54,20 @@ export const AN_HOUR = { node: 8192, most: 1024, least: 64 } as const;
 /** What was kept of one node in the hour that is now, by service. */
 export type Hour = { hour: number; kept: Map<string, number> };
 
-/** @param hour is brought up to date */
-export function lineOf(answer: Flows, heard: number, hour: Hour): Line {
+/** @param hour is brought up to date; null: nothing is cut */
+export function lineOf(answer: Flows, heard: number, hour: Hour | null): Line {
   const { life, number, at } = answer;
-  const now = Math.floor(heard / 3600_000);
-  if (hour.hour !== now) {
-    hour.hour = now;
-    hour.kept.clear();
-  }
-  for (const { name } of answer.instances) if (!hour.kept.has(name)) hour.kept.set(name, 0);
-  const share = Math.floor(AN_HOUR.node / hour.kept.size);
-  const most = Math.max(AN_HOUR.least, Math.min(AN_HOUR.most, share));
+  const most = hour === null ? Number.POSITIVE_INFINITY : shareOf(answer, heard, hour);
   const flows: Kept[] = [];
   const totals = new Map<number, Kept>();
   for (const { of, way, to, protocol, port, packets, bytes, from, until } of answer.flows) {
     const { name } = answer.instances[of]!;
-    const kept = hour.kept.get(name)!;
+    const kept = hour?.kept.get(name) ?? 0;
     // A node may say what is to come. JSON knows no -0.
     const [since, last] = [Math.ceil((at - from) / 1000) + 0, Math.floor((at - until) / 1000)];
     const total = totals.get(of);
     if (kept < most) {
-      hour.kept.set(name, kept + 1);
+      hour?.kept.set(name, kept + 1);
       flows.push([of, way, to, protocol, port, packets, bytes, since, last]);
     } else if (total === undefined)
       totals.set(of, [of, 'wide', ALL, null, null, packets, bytes, since, last]);
@@ -90,4 +83,16 @@ export function lineOf(answer: Flows, heard: number, hour: Hour): Line {
     instances: answer.instances.map(({ name, version }) => [name, version]),
     flows: [...flows, ...totals.values()],
   };
+}
+
+/** @returns how many flows of each service are kept in this hour */
+function shareOf({ instances }: Flows, heard: number, hour: Hour): number {
+  const now = Math.floor(heard / 3600_000);
+  if (hour.hour !== now) {
+    hour.hour = now;
+    hour.kept.clear();
+  }
+  for (const { name } of instances) if (!hour.kept.has(name)) hour.kept.set(name, 0);
+  const share = Math.floor(AN_HOUR.node / hour.kept.size);
+  return Math.max(AN_HOUR.least, Math.min(AN_HOUR.most, share));
 }

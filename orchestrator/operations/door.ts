@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BootwaveError, messageOf } from '../../base/error.ts';
+import { firstEvent } from '../../base/first-event.ts';
 import { jsonIn } from '../../base/json.ts';
 import { onLines } from '../../base/lines.ts';
 import { operatorRefusal } from '../../keys/operator.ts';
@@ -40,8 +41,8 @@ const askSchema = z.strictObject({
 
 const dataSchema = z.strictObject({ data: z.base64() });
 
-/** Requests of one connection that wait for those before them. */
-const MOST_WAITING = 16;
+/** Requests of one connection that wait for those before them; and their characters, because each may be as long as a line. */
+const MOST_WAITING = { requests: 16, characters: 2 * MOST_ASK } as const;
 /** Milliseconds that a connection may be silent while nothing is done for it. */
 const IDLE = 120_000;
 const TOUCH = 5_000;
@@ -61,7 +62,7 @@ export type Serving = {
 /** Answers one connection, one request after the other, until it ends. */
 export function serve(socket: Socket, house: House, { identify, remote, idle }: Serving): void {
   const nonce = randomBytes(32);
-  let waiting = 0;
+  const waiting = { requests: 0, characters: 0 };
   let turn: Promise<void> = Promise.resolve();
   let carried: Carried | null = null;
   const begin = (opened: object) => {
@@ -69,15 +70,14 @@ export function serve(socket: Socket, house: House, { identify, remote, idle }: 
     write({ opened });
     return carried;
   };
-  const write = (line: Greeting | AnswerLine | MeanwhileLine) => {
-    if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
-  };
+  const write = (line: Greeting | AnswerLine | MeanwhileLine): boolean =>
+    socket.destroyed || socket.write(`${JSON.stringify(line)}\n`);
   const from = socket.remoteAddress ?? 'this machine';
   socket.setTimeout(idle);
   socket
     .on('error', () => {})
     .on('timeout', () => {
-      if (waiting === 0) socket.destroy();
+      if (waiting.requests === 0 || socket.writableNeedDrain) socket.destroy();
     });
   onLines(socket, MOST_ASK, (line) => {
     if (carried !== null) {
@@ -85,17 +85,21 @@ export function serve(socket: Socket, house: House, { identify, remote, idle }: 
       // What was on its way when it ended is for nobody.
       if (data.success) return carried.hear(data.data);
     }
-    waiting += 1;
-    if (waiting > MOST_WAITING) {
+    waiting.requests += 1;
+    waiting.characters += line.length;
+    if (waiting.requests > MOST_WAITING.requests || waiting.characters > MOST_WAITING.characters) {
       socket.destroy();
       return;
     }
     turn = turn.then(async () => {
+      if (socket.destroyed) return;
       const answered = await answer(house, { identify, nonce, remote, begin, from }, line);
       carried?.destroy();
-      waiting -= 1;
+      waiting.requests -= 1;
+      waiting.characters -= line.length;
       if (answered === null) socket.destroy();
-      else write(answered);
+      // Who does not read is answered nothing more: their answers would lie here.
+      else if (!write(answered)) await firstEvent(socket, ['drain', 'close']).catch(() => {});
     });
   });
   write({ protocol: PROTOCOL, nonce: nonce.toString('hex') });

@@ -1,5 +1,6 @@
 /** What inputs are made of, with the limits that every door keeps. */
 import { z } from 'zod';
+import { SHA256_HEX } from '../../formats/digest.ts';
 
 /** Name, MAC, serial number, id or the beginning of one. */
 export const nodeWord = z.string().min(1).max(128);
@@ -17,6 +18,14 @@ export const file = z.string().min(1).max(4096);
 /** Folders with release keys on the server's machine, beside the keys folder. */
 export const media = z.array(file).max(100);
 export const namesFolders = ({ keys }: { keys: readonly string[] }): boolean => keys.length > 0;
+/** Files of the server's machine that a backup is restored from. */
+export const backupFiles = {
+  from: file,
+  /** File with age's private key. */
+  key: file,
+  /** SHA-256 of the fleet's root certificate, hex. */
+  fleet: z.string().regex(SHA256_HEX),
+};
 /** `NAME:VERSION` or `OWNER/NAME:VERSION`. */
 export const serviceWord = z.string().min(3).max(160);
 /** What a service needs: YAML or JSON. */

@@ -121,6 +121,8 @@ export type Operation<I = unknown, R = unknown> = {
   prepare?(): Promise<{ prepare(input: I, context: Acting): Promise<Prepared<I, R>> }['prepare']>;
   /** What is written in the commit that records the second person's approval, or not at all. */
   effect?(): Promise<(request: Request, by: By, context: Acting) => Pick<Change, 'ops' | 'audit'>>;
+  /** How often in an hour somebody may do it who may only do it to what is theirs: what it decides stays written for ever. */
+  perHour?: number;
   /**
    * Performed by the calling process and on its files, so that it works without a server. `files`: it needs no records;
    * `records`: it opens them, and starts the embedded Redis if none runs.

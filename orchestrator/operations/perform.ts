@@ -1,6 +1,6 @@
 /** The one way to do anything: parse, resolve names, authorise, ask a second person if two are needed, act, record. */
 import { z } from 'zod';
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
 import { actingFor } from '../fleet/acting.ts';
 import type { DecisionKeeper } from '../fleet/decisions/keeper.ts';
 import type { Fleet } from '../fleet/fleet.ts';
@@ -9,6 +9,7 @@ import { boundTo, type Denial, type Identity, judge, judgeRole } from '../operat
 import { knownOperators } from '../operators/known.ts';
 import type { Signed } from '../operators/request.ts';
 import type { Request } from '../operators/requests.ts';
+import { hourlyOf } from './hourly.ts';
 import { type Acting, type Carrying, type House, holds, type Operation } from './operation.ts';
 import { parse } from './parse.ts';
 import { whileTheyMay } from './still.ts';
@@ -74,7 +75,9 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
     acting({ ...house, signal }, { ...from, identity, carrying }, records, operation, ask.signed);
   if (!holds(operation.fourEyes, input)) {
     const act = await operation.act();
-    const result = await whileTheyMay(asked, (now) => act(input, contextOf(now)));
+    const result = await paced(house, identity, operation, () =>
+      whileTheyMay(asked, (now) => act(input, contextOf(now))),
+    );
     return { kind: 'done', result: output(operation, result) };
   }
   const context = contextOf(asked);
@@ -83,6 +86,31 @@ async function judged(house: House, from: From, operation: Operation, ask: Ask):
   if ('result' in ready) return { kind: 'done', result: output(operation, ready.result) };
   const request = await askSecond(house, context, operation, ready, ask.signed);
   return { kind: 'waits', request, shown: ready.shown ?? {} };
+}
+
+/** @throws BootwaveError `OPERATOR_PACE`, and what `act` throws */
+async function paced<R>(
+  house: House,
+  identity: Identity,
+  operation: Operation,
+  act: () => Promise<R>,
+): Promise<R> {
+  const { name, perHour = Number.POSITIVE_INFINITY } = operation;
+  if (boundTo(identity, operation) === null || perHour === Number.POSITIVE_INFINITY) return act();
+  const hourly = hourlyOf(house);
+  const what = `${identity.actor} ${name}`;
+  if (hourly.take(what, house.now()) > perHour)
+    throw refusal(
+      'OPERATOR_PACE',
+      `${identity.actor} has done '${name}' ${perHour} times in this hour: each time stays written for ever`,
+      'wait for the next hour, or ask the core team',
+    );
+  try {
+    return await act();
+  } catch (error) {
+    hourly.giveBack(what);
+    throw error;
+  }
 }
 
 function acting(
@@ -209,11 +237,22 @@ const refused = (denial: Denial): BootwaveError =>
     next: 'docs/operators.md says who may do what',
   });
 
+/** Lines about refusals of one person in an hour: nobody fills the history, which stays, by asking for what they may not. */
+const MOST_REFUSALS = 100;
+
 /** A refused attempt by a known person belongs in the history. If the history cannot be written, nobody is let in. */
 async function note(house: House, actor: string, { code, what }: Denial): Promise<void> {
+  const count = hourlyOf(house).take(`${actor} refused`, house.now());
+  if (count > MOST_REFUSALS) return;
+  const last = count === MOST_REFUSALS ? '; what else is refused to them in this hour is not written' : '';
   try {
     const { fleet } = await house.records();
-    await fleet.audit.append({ at: house.now(), actor, action: 'refused', reason: `${code}: ${what}` });
+    await fleet.audit.append({
+      at: house.now(),
+      actor,
+      action: 'refused',
+      reason: `${code}: ${what}${last}`,
+    });
   } catch (error) {
     house.log.error({ reason: messageOf(error), actor, code }, 'a refusal was not audited');
   }

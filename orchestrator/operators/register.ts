@@ -37,6 +37,15 @@ export function registered(register: readonly Registered[], serial: string, name
   throw operatorRefusal('OPERATOR_UNKNOWN', `the certificate of ${name} is not in the register of operators`);
 }
 
+/** Names of those whose certificates are for a slice at a time, milliseconds since the epoch. */
+export function ownersOf(register: readonly Registered[], slice: string, at: number): string[] {
+  const theirs = register.filter(
+    ({ slices, notBefore, notAfter, revoked }) =>
+      slices?.includes(slice) && notBefore <= at && at < notAfter && (revoked === null || at < revoked.at),
+  );
+  return [...new Set(theirs.map(({ name }) => name))].sort();
+}
+
 /**
  * Every certificate that was issued to an operator, and every one revoked: a file beside the keys that only grows. A
  * certificate that is not in it is refused, so a copied CA key alone makes no operator.

@@ -19,7 +19,7 @@ const UNDECIDED: readonly string[] = [
   'SIGNER_SERVICE_UNDECIDED',
 ];
 
-/** Whoever owns Redis may have put anything there: what is longer than any envelope is none. */
+/** The owner of Redis may have put anything there: a text longer than any envelope can be is not read. */
 export async function shownIn(redis: Redis, node: string): Promise<string | undefined> {
   const text = await redis.get(signedKey(node)).catch(() => null);
   return text === null || text.length > ORDER_LIMITS.envelopeCharacters ? undefined : text;

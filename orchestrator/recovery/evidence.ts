@@ -18,7 +18,7 @@ import { targetsOf } from '../rollout/run/targets.ts';
 import { lookInto, openAccess } from './access.ts';
 import { decideIncident } from './incidents.ts';
 
-const EVIDENCE = {
+export const EVIDENCE = {
   /** Of one node's incident; each has at most a few MiB. */
   files: 16,
   /** Entries of the node's history. */
@@ -27,7 +27,7 @@ const EVIDENCE = {
   looks: 5 * 60_000,
 } as const;
 
-type Part = { name: string; bytes: Buffer };
+export type Part = { name: string; bytes: Buffer };
 export type Collected = NonNullable<Incident['collected']>[number];
 
 /** What a node in rescue is asked. @returns what it shows */
@@ -56,16 +56,29 @@ export async function collect(
   by: By,
 ): Promise<Collected> {
   checkRoom(incident);
-  const { show } = asked;
-  const shown = show === null ? { parts: [], missing: [] } : await shownBy({ ...asked, show });
+  const { show, moment } = asked;
+  const { parts: more, missing } =
+    show === null ? { parts: [], missing: [] } : await shownBy({ ...asked, show });
   const history = await fleet.audit.read({ node: record.id, last: EVIDENCE.history });
   const parts = [
     { name: 'incident.json', bytes: json(incident) },
     // With what its TPM has quoted last, and the verdict.
     { name: 'record.json', bytes: json(record) },
     { name: 'history.jsonl', bytes: Buffer.from(history.map((one) => `${JSON.stringify(one)}\n`).join('')) },
-    ...shown.parts,
+    ...more,
   ];
+  return keep({ fleet, folder }, { record, incident }, { parts, missing, moment }, by);
+}
+
+/** @param change of the incident, which is decided with it @throws BootwaveError as `collect` */
+export async function keep(
+  { fleet, folder }: { fleet: Fleet; folder: string },
+  { record, incident }: { record: Pick<NodeRecord, 'id'>; incident: Incident },
+  { parts, missing, moment }: { parts: readonly Part[]; missing: string[]; moment: string | undefined },
+  by: By,
+  change: (now: Incident) => Incident = (now) => now,
+): Promise<Collected> {
+  checkRoom(incident);
   const bytes = await packed(parts, by.at);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const time = new Date(by.at).toISOString().replaceAll(/[:.]/g, '-');
@@ -73,8 +86,7 @@ export async function collect(
   const name = `${record.id}-${incident.number}-${time}-${sha256.slice(0, 12)}.tar`;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFileAtomic(join(folder, name), bytes, 0o600);
-  const { moment } = asked;
-  const made = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing: shown.missing };
+  const made = { file: name, sha256, bytes: bytes.length, at: by.at, by: by.actor, missing };
   const one = moment === undefined ? made : { ...made, moment };
   await decideIncident(
     fleet,
@@ -83,7 +95,7 @@ export async function collect(
       // It may have ended meanwhile, or be the next one already.
       if (now?.number !== incident.number) throw over(incident);
       checkRoom(now);
-      return { ...now, collected: [...(now.collected ?? []), one] };
+      return { ...change(now), collected: [...(now.collected ?? []), one] };
     },
     by,
   );

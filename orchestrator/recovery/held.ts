@@ -1,6 +1,12 @@
 /** What is done with a machine that is held, when it meets a boot server. */
-import { BootwaveError, messageOf } from '../../base/error.ts';
+import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
+import type { DisksSaid } from '../../bootserver/directory.ts';
+import {
+  type DiskEvidence,
+  type DiskRead,
+  readDiskEvidence,
+} from '../../protocol/enrolment/disk-evidence.ts';
 import type { WipeReport } from '../../protocol/enrolment/wipe.ts';
 import type { OrderedWipe } from '../../protocol/order.ts';
 import type { OrderEnvelope } from '../../protocol/order-envelope.ts';
@@ -9,14 +15,16 @@ import type { Fleet } from '../fleet/fleet.ts';
 import type { Recovery } from '../fleet/held.ts';
 import { take } from '../fleet/outcome.ts';
 import type { NodeRecord } from '../fleet/record.ts';
+import type { Policy } from '../fleet/site.ts';
 import { readIssued } from '../orders/issued.ts';
 import type { OrderSigner } from '../orders/order-signer.ts';
 import { reissue } from '../orders/reissue.ts';
 import { sign, standingOf } from '../orders/sign.ts';
 import { type Breaker, isMeant } from './breaker.ts';
-import { momentOf } from './evidence.ts';
+import { keep, momentOf } from './evidence.ts';
 import { decideIncident } from './incidents.ts';
 import { forPeopleWhy, since } from './playbook.ts';
+import { grown } from './signalled.ts';
 
 /** Milliseconds after a fence in which its evidence is waited for before a wipe is ordered. */
 export const EVIDENCE_FIRST = 2 * 60_000;
@@ -27,6 +35,8 @@ export const RECOVERY = 'recovery';
 export type HeldParts = {
   fleet: Fleet;
   signer: OrderSigner;
+  /** Of this server's evidence. */
+  folder: string;
   /** Why no machine is wiped now by the automation's own judgement. */
   breaker: Breaker;
   log: Logger;
@@ -68,7 +78,8 @@ export class Held implements Recovery {
     }
   }
 
-  async wiped(record: NodeRecord, { number }: Incident, { wiped, left, open }: WipeReport): Promise<void> {
+  async wiped(record: NodeRecord, incident: Incident, { wiped, left, open }: WipeReport): Promise<void> {
+    const { number } = incident;
     const missing = record.disks.filter((disk) => !wiped.includes(disk));
     const why = [
       ...open.map(({ name, why: what }) => `${name}: ${what}`),
@@ -84,7 +95,12 @@ export class Held implements Recovery {
       await this.#move(record, number, ['wiping'], 'person', what);
       throw new BootwaveError({ code: 'WIPE_OPEN', what, unchanged: 'the machine stays held' });
     }
-    const done = `wiped and read back: ${list(wiped)}; left alone: ${list(left)}`;
+    // It has an image from before this, or could not say it.
+    const unseen =
+      incident.disks !== undefined && incident.disks.shown !== true
+        ? '; nothing was read of its disks before'
+        : '';
+    const done = `wiped and read back: ${list(wiped)}; left alone: ${list(left)}${unseen}`;
     const wipe = { disks: wiped, left, at: this.#parts.now() };
     // Meanwhile it may have become a person's matter: then it stays held, and the machine hears that when it asks again.
     if (!(await this.#move(record, number, ['wiping'], 'wiped', done, wipe))) return;
@@ -93,6 +109,44 @@ export class Held implements Recovery {
       const step = { at: this.#parts.now(), actor: RECOVERY, action: RECOVERY, reason: done };
       return { outcome: take(now, { ...step, to: 'recovering', set: { installedAt: null, disks: [] } }) };
     });
+  }
+
+  async disksAsked(record: NodeRecord, { number }: Incident): Promise<DiskRead | null> {
+    const { fleet, now } = this.#parts;
+    const { evidence } = (await fleet.sites.get(record.site)).policy;
+    const { incident } = await decideIncident(
+      fleet,
+      record.id,
+      (known) => (known?.number === number ? askedNow(known, evidence, resetsOf(record)) : null),
+      { actor: RECOVERY, at: now() },
+    );
+    const disks = incident?.number === number ? incident.disks : undefined;
+    return disks === undefined || disks.shown === true || disks.asked !== resetsOf(record)
+      ? null
+      : disks.read;
+  }
+
+  async disksShown(record: NodeRecord, incident: Incident, said: DisksSaid): Promise<void> {
+    const { fleet, folder, now } = this.#parts;
+    const { disks, missing } = readDiskEvidence(said.report);
+    const { asked, shown } = incident.disks ?? {};
+    if (asked === undefined || asked !== resetsOf(record) || shown === true)
+      throw refusal('EVIDENCE_UNASKED', `${record.name} was not asked in this boot what is on its disks`);
+    const parts = [
+      { name: 'disks.json', bytes: Buffer.from(said.report) },
+      { name: 'quote.json', bytes: Buffer.from(JSON.stringify({ ak: said.ak, quote: said.quote })) },
+    ];
+    await keep(
+      { fleet, folder },
+      { record, incident },
+      { parts, missing, moment: 'disks' },
+      { actor: RECOVERY, at: now() },
+      (known) => ({
+        ...known,
+        disks: { ...known.disks!, shown: true },
+        evidence: grown(known.evidence, disks.map(lineOf)),
+      }),
+    );
   }
 
   async returned(record: NodeRecord): Promise<void> {
@@ -152,6 +206,22 @@ export class Held implements Recovery {
     );
     return changed;
   }
+}
+
+/** Once in a fence: what is read in a later boot may be half wiped. */
+function askedNow(known: Incident, evidence: Policy['evidence'], asked: number | null): Incident | null {
+  const wanted = known.disks ?? (evidence === 'disks' ? { read: 'heads' as const, by: RECOVERY } : undefined);
+  return wanted === undefined || wanted.asked !== undefined
+    ? null
+    : { ...known, disks: { ...wanted, asked } };
+}
+
+const resetsOf = ({ observed }: NodeRecord): number | null => observed.clock?.resets ?? null;
+
+function lineOf({ name, size, parts }: DiskEvidence['disks'][number]): string {
+  const last = parts.at(-1);
+  const what = last === undefined ? 'nothing was read' : `SHA-256 ${last.sha256} of ${last.what}`;
+  return `before its wipe disk ${name} had ${size} bytes, ${parts.length} parts read: ${what}`;
 }
 
 const WIPE = { mode: 'netboot', image: null, config: null, wipe: true } as const;

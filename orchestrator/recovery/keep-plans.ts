@@ -4,6 +4,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { unmoved } from '../upkeep/holders.ts';
 import { keepLooking } from '../upkeep/look.ts';
+import { deliveredAt } from './delivery.ts';
 import { fence } from './fence.ts';
 import { type Guard, readGuard } from './guard.ts';
 import { endOf, endPlan, markOf, PLANS, type Plan, type Turn, timesOf, turnOf } from './plans.ts';
@@ -79,7 +80,10 @@ async function reportOf(fleet: Fleet, plan: Plan, end: string, endedAt: number):
 /** @param guard read once for all plans: it has read every node */
 export async function turnNow(fleet: Fleet, plan: Parameters<typeof turnOf>[0], guard: Guard): Promise<Turn> {
   const ids = plan.value.nodes.map(({ id }) => id);
-  const free = await unmoved(fleet.redis, ids);
+  const [free, delivered] = await Promise.all([
+    unmoved(fleet.redis, ids),
+    deliveredAt(fleet.redis, plan.value.site),
+  ]);
   const busy = new Set(ids.filter((id) => !free.has(id)));
-  return turnOf(plan, fleet.decisions.incidents, guard, busy);
+  return turnOf(plan, fleet.decisions.incidents, guard, busy, delivered);
 }

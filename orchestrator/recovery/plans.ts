@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { named } from '../../base/named.ts';
+import type { Delivered } from '../../bootserver/http/delivery.ts';
 import type { By } from '../fleet/acting.ts';
 import { INCIDENT_STEPS, type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import { Shelf } from '../fleet/decisions/shelf.ts';
@@ -77,13 +78,14 @@ export type Turn = {
 
 /**
  * Who begins now. One rack after the other, so that what goes wrong goes wrong in one; nobody whose services cannot do without it.
- * @param busy nodes that a rollout moves
+ * @param busy nodes that a rollout moves @param delivered by the boot server of its site
  */
 export function turnOf(
   plan: { name: string; value: Plan },
   incidents: { of(node: string): Incident | undefined },
   guard: Pick<Guard, 'stopped' | 'needed' | 'isMember'>,
   busy: ReadonlySet<string> = new Set(),
+  delivered: Delivered | null = null,
 ): Turn {
   const { nodes } = plan.value;
   const fates = new Map(
@@ -103,6 +105,7 @@ export function turnOf(
   const pace = paceOf(
     plan.value.atOnce,
     [...away].flatMap((id) => incidents.of(id) ?? []),
+    delivered,
   );
   const racks = new Set(those('under way').map(({ rack }) => rack));
   const begin: string[] = [];

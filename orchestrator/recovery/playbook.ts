@@ -2,6 +2,7 @@
  * The two roads as data, and the pure core: what becomes of an incident as time passes, and what is done for it now. No clock, no Redis, no node. Each
  * command is counted in the incident before it is given, so whoever is killed in between has used a try, and loses no step.
  */
+import { type DiskRead, READ_TIME } from '../../protocol/enrolment/disk-evidence.ts';
 import { type Incident, type IncidentStep, isOver } from '../fleet/decisions/incidents.ts';
 import type { Policy } from '../fleet/site.ts';
 import { isMember, type State, UP } from '../fleet/transitions.ts';
@@ -51,8 +52,12 @@ const GRACE: Partial<Record<IncidentStep, number>> = { wiping: HOUR, wiped: LIMI
 
 /** Bytes a second at which a slow disk is overwritten from one end to the other. */
 const SLOW = 50e6;
-/** Milliseconds that the wipe of so many bytes may take, one disk after the other; a machine that says more is not believed. */
-export const wipeTime = (bytes: number): number => Math.min((bytes / SLOW) * 1000, 14 * 24 * HOUR);
+/**
+ * Milliseconds that the wipe of so many bytes may take, one disk after the other; a machine that says more is not believed.
+ * @param read what it shows of them before; left out: nothing
+ */
+export const wipeTime = (bytes: number, read?: DiskRead): number =>
+  Math.min((bytes / SLOW) * 1000, 14 * 24 * HOUR) + (read === undefined ? 0 : READ_TIME[read]);
 
 /** What is known of the node now. */
 export type Facts = {

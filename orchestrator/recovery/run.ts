@@ -190,7 +190,7 @@ async function factsOf(parts: RecoveryParts, records: readonly NodeRecord[]): Pr
           banned: bans.banOf({ id })?.reason ?? null,
           hasBmc: entries.has(id),
           hasTpm: record.identity.ekDigest !== null,
-          wipeTime: wipeTime(bytesOf(record, policy)),
+          wipeTime: wipeTime(bytesOf(record, policy), fleet.decisions.incidents.of(id)?.disks?.read),
           busy: free.has(id) ? null : 'a rollout',
           stopped: breaker(actOf(id), record),
         },

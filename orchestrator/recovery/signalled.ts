@@ -54,6 +54,8 @@ export function signalled(
     };
   }
   const more = { ...known, evidence: grown(known.evidence, evidence) };
+  // Of another fence they are other disks: they have been wiped since.
+  const { disks: _, ...fenced } = more;
   const isNews = more.evidence.length > known.evidence.length;
   // Whoever has to look at it finds it as it is: it is not restarted any more. What was seen of it stays what it rests on.
   if (asks && known.road === 'broken')
@@ -65,5 +67,5 @@ export function signalled(
   if (road === 'broken' || isHeldBy(known)) return isNews ? more : null;
   const isBack = known.road === 'compromised';
   const tries = { ...known.tries, ...(isBack && { returns: (known.tries.returns ?? 0) + 1 }) };
-  return { ...more, road, signal, tries, reason, step: 'fenced', wipe: null };
+  return { ...fenced, road, signal, tries, reason, step: 'fenced', wipe: null };
 }

@@ -1,59 +1,31 @@
 /**
- * Brings nodes what was decided about services that do harm: a new order with nothing else changed, which their signer has
- * stamped. Also to nodes that a rollout moves: it finds an order above its own, and takes the next number.
+ * Brings nodes what was decided about services that do harm. Also to nodes that a rollout moves: it finds an order above its
+ * own, and takes the next number.
  */
-import { BootwaveError, messageOf } from '../../base/error.ts';
 import { EVERYWHERE } from '../fleet/decisions/restraints.ts';
 import type { Fleet } from '../fleet/fleet.ts';
-import { UP } from '../fleet/transitions.ts';
 import type { OrderKeeping } from '../orders/deliver.ts';
-import { renew } from '../orders/renew.ts';
-import { keepNodes } from '../upkeep/nodes.ts';
+import { keepOrders } from '../orders/keep.ts';
 import { runningOn } from './running.ts';
 
-const KEEPER = 'restraint-keeper';
-const TIMES = { look: 1_000, again: 15_000 };
-const AT_ONCE = 32;
-
-/** Runs until the signal aborts; of several orchestrators one at a time does the work. Never rejects. */
-export function startRestraintKeeper(options: OrderKeeping): Promise<void> {
-  const { fleet, log, signal, times = TIMES } = options;
-  /** Nodes that lack nothing of what was decided up to this change. */
-  const settled = new Map<string, number>();
-  let concerned: { changes: number; nodes: ReadonlySet<string> } | null = null;
-  const changesNow = () => fleet.decisions.restraints.changes;
-
-  return keepNodes({
-    ...{ redis: fleet.redis, name: 'restraints', every: times.look, atOnce: AT_ONCE, log, signal },
-    async find() {
-      const changes = changesNow();
-      if (concerned?.changes !== changes) concerned = { changes, nodes: await concernedBy(fleet) };
-      const open = [...concerned.nodes].filter((id) => settled.get(id) !== changes);
-      if (open.length === 0) return [];
-      const records = await fleet.nodes.getMany(open);
-      return records.filter(({ state }) => UP.includes(state));
+export function startRestraintKeeper(keeping: OrderKeeping): Promise<void> {
+  const { fleet } = keeping;
+  let known: { changes: number; nodes: ReadonlyMap<string, string> } | null = null;
+  return keepOrders(keeping, {
+    ...{ name: 'restraints', by: 'restraint-keeper', race: 'RESTRAINT_ORDER_RACE' },
+    ...{ what: 'what was decided about its services', times: { look: 1_000, again: 15_000 }, atOnce: 32 },
+    isRight: ({ isRestrained }) => isRestrained === true,
+    async concerned() {
+      const { changes } = fleet.decisions.restraints;
+      if (known?.changes !== changes) {
+        const nodes = [...(await concernedBy(fleet))].map((id) => [id, `${changes}`] as const);
+        known = { changes, nodes: new Map(nodes) };
+      }
+      return known.nodes;
     },
-    async work({ id, name }) {
-      const changes = changesNow();
-      if (await bring(options, id))
-        log.info({ id, node: name }, 'a node was brought what was decided about its services');
-      settled.set(id, changes);
-    },
-    async failed({ id, name }, error, waited) {
-      const reason = messageOf(error);
-      log[waited === 0 ? 'warn' : 'debug'](
-        { id, node: name, reason },
-        'a node was not brought what was decided about its services',
-      );
-      const isRefused = error instanceof BootwaveError && error.code === 'ORDER_MALFORMED';
-      if (waited === 0 && isRefused)
-        await fleet.audit
-          .append({
-            ...{ at: Date.now(), actor: KEEPER, node: id, action: 'restraint' },
-            reason: 'its image is from before services could be frozen: it refuses every order that says so',
-          })
-          .catch(() => {});
-      return times.again;
+    refused: {
+      action: 'restraint',
+      reason: 'its image is from before services could be frozen: it refuses every order that says so',
     },
   });
 }
@@ -66,10 +38,3 @@ async function concernedBy(fleet: Fleet): Promise<Set<string>> {
   if (everywhere.size === 0) return new Set(named);
   return new Set([...named, ...(await runningOn(fleet, everywhere))]);
 }
-
-/** @returns false: it has what was decided already */
-const bring = (keeping: OrderKeeping, id: string): Promise<boolean> =>
-  renew(keeping, id, {
-    ...{ by: KEEPER, race: 'RESTRAINT_ORDER_RACE' },
-    isRight: ({ isRestrained }) => isRestrained === true,
-  });

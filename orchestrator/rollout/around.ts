@@ -111,7 +111,7 @@ function goLast(d: Draft, node: NodeStep, why: string) {
   defer(d, node, why);
 }
 
-/** Before the first look of whoever drives it, nobody knows what is down by now: what is staged waits for it. */
+/** Before the first look of the server that drives the rollout, nobody knows what is down: staged nodes wait for that look. */
 export function hasLooked(d: Draft): boolean {
   if (d.setup.spec.limits.down === 'ignore' || d.rollout.around.fence !== null) return true;
   d.waits.set(FLEET, { why: 'nobody has looked at the fleet yet', since: d.clock });

@@ -7,7 +7,7 @@ import type { NodeStep } from './node-step.ts';
 import { hindrances, type NeedsOf } from './services.ts';
 
 /**
- * Of one retirement and one number there is one rollout, whoever looks and however often.
+ * The same retirement and number give the same id, so several servers that look several times start one rollout.
  * @param number from 1: nodes that were away come later, in the next one
  */
 export const drainId = ({ service, epoch }: Retires, number: number): string =>

@@ -99,8 +99,8 @@ function take(d: Draft, state: RolloutState, event: EngineEvent) {
 }
 
 /**
- * Whoever is well is asked within a quarter of `silent` and may be late as long again, so it is heard before its silence
- * goes on. What was heard of the silence before stays: where orchestrators come and go, nobody ever listens for long.
+ * A node that is well is asked within a quarter of `silent`, and may answer late by as much again: so it is heard before its
+ * silence is counted on. Silence that was counted before stays counted: where orchestrators come and go, none listens for long.
  */
 function askFirst(d: Draft) {
   d.rollout.asking = d.clock + d.setup.spec.timeouts.silent / 2;

@@ -1,3 +1,5 @@
+import type { State } from '../fleet/transitions.ts';
+
 /**
  * What a plan needs to know of a node, and no more. The edge makes it from the fleet's record, so that planning
  * never depends on how records are stored.
@@ -23,18 +25,7 @@ export type PlanNode = {
   firmware: 'uefi' | 'bios';
   /** False on machines that cannot show PCR 11. */
   tpm: boolean;
-  state:
-    | 'discovered'
-    | 'pending'
-    | 'enrolled'
-    | 'installing'
-    | 'healthy'
-    | 'degraded'
-    | 'unreachable'
-    | 'updating'
-    | 'quarantined'
-    | 'recovering'
-    | 'retired';
+  state: Exclude<State, 'rejected'>;
   mode: 'installed' | 'netboot';
   /** Image version that it last reported; null when it never did. */
   running: string | null;

@@ -5,7 +5,7 @@ import type { Slice, SliceWork } from '../fleet/decisions/slices.ts';
 import type { PlanNode } from './node.ts';
 import type { NodeStep } from './node-step.ts';
 
-/** Of one word about a slice and one number there is one rollout, whoever looks and however often. @param number from 1 */
+/** The same wish for a slice and number give the same id, so several servers start one rollout. @param number from 1 */
 export const workId = ({ name, said, ends }: SliceWork, number: number): string =>
   `ro-${hash('sha256', `slice\n${name}\n${said}\n${ends}\n${number}`).slice(0, 8)}`;
 

@@ -13,7 +13,13 @@ import {
   type VerifiedOrder,
   verifyOrder,
 } from '../../protocol/order-envelope.ts';
-import { serviceOf, shownServiceVersion } from '../../protocol/service/name.ts';
+import {
+  GROWTH_SECRET,
+  type GrowthSecret,
+  growthPurpose,
+  growthSecret,
+} from '../../protocol/service/growth.ts';
+import { serviceOf, shownServiceVersion, sliceOf } from '../../protocol/service/name.ts';
 import { forget } from '../../protocol/service/secrets.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { RefusalBudget } from '../fleet/refusal-budget.ts';
@@ -73,8 +79,19 @@ export class FleetSecrets implements SecretsOfFleet {
       ...(typeof shown === 'string' ? { order: null, why: shown } : { order: shown, why: '' }),
       released: found === undefined ? null : { sha256: found.sha256, manifest: found.custom.manifest },
     });
-    const given = await store.values(service.name, names, record!.site);
+    const slice = sliceOf(service.name);
+    const grows = slice !== null && names.includes(GROWTH_SECRET);
+    if (grows && fleet.decisions.rollouts.slices.of(slice)?.grow === undefined)
+      throw new BootwaveError({
+        code: 'SECRETS_UNSET',
+        what: `slice '${slice}' does not grow by itself: it gets no secret ${GROWTH_SECRET}`,
+        unchanged: 'nothing was given',
+        next: "make a slice with 'bootwave slice create --grow', or a version that does not name that secret",
+      });
+    const set = grows ? names.filter((name) => name !== GROWTH_SECRET) : names;
+    const given = await store.values(service.name, set, record!.site);
     try {
+      if (grows) given.values.set(GROWTH_SECRET, await this.#growth({ node: id, instance: service.name }));
       if (!this.#budget.spend('given', id, now()).write)
         throw new BootwaveError({
           code: 'SECRETS_TOO_OFTEN',
@@ -92,6 +109,15 @@ export class FleetSecrets implements SecretsOfFleet {
       throw error;
     }
     return given;
+  }
+
+  async #growth(of: Omit<GrowthSecret, 'key'>): Promise<Buffer> {
+    const key = await this.#parts.store.derived(growthPurpose(of));
+    try {
+      return growthSecret({ ...of, key });
+    } finally {
+      forget([key]);
+    }
   }
 }
 

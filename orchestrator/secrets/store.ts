@@ -10,7 +10,7 @@ import { BootwaveError, messageOf, refusal } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import { named } from '../../base/named.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { type AtRestKey, atRestKey, seal, unseal } from '../../keys/at-rest.ts';
+import { type AtRestKey, atRestKey, derivedKey, seal, unseal } from '../../keys/at-rest.ts';
 import { keyLayout } from '../../keys/layout.ts';
 import { encodedBytes, forget, SECRET_LIMITS } from '../../protocol/service/secrets.ts';
 import { FileLock } from '../redis/lock.ts';
@@ -148,6 +148,16 @@ export class SecretStore {
     } catch (error) {
       forget(values.values());
       throw error;
+    } finally {
+      forget([key.secret]);
+    }
+  }
+
+  /** A secret that nobody sets. The caller overwrites it. @throws BootwaveError `SECRETS_KEY`, `SECRETS_FILE` */
+  async derived(purpose: string): Promise<Buffer> {
+    const key = await this.#keyFor(await this.#now());
+    try {
+      return derivedKey(key, purpose);
     } finally {
       forget([key.secret]);
     }

@@ -121,8 +121,9 @@ export const restraintsOf = (
   );
 
 /**
- * What an order that is signed now says of more share. An image from before reservations would refuse it as a whole: so whoever has
- * asked the node says that it knows them, by naming any; what they are is read here. What one order had the next one has.
+ * The reservations that an order gets which is signed now. An image that knows no reservations would refuse the whole order. So a
+ * request that names any says only that the node knows them, and which they are is read here. A node whose last order had some knows
+ * them, too.
  */
 function reservationsOf(order: Order, { last, decided, now }: Grounds): Reservation[] {
   if (order.reservations === undefined && last?.reservations === undefined) return [];

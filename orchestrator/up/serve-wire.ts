@@ -39,7 +39,7 @@ export type WireParts = {
     EnrolmentOptions,
     'listen' | 'serverKey' | 'serverChainPem' | 'directory' | 'imagesUrl' | 'log' | 'signal'
   >;
-  http: Pick<HttpOptions, 'metadata' | 'bundles' | 'crl'>;
+  http: Pick<HttpOptions, 'metadata' | 'bundles' | 'crl' | 'delivery'>;
   log: Logger;
 };
 

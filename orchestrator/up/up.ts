@@ -5,6 +5,7 @@ import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { aborted } from '../../base/wait.ts';
+import { Delivery } from '../../bootserver/http/delivery.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
 import { perMetadata, Released } from '../../image/publish/released.ts';
 import { metadataFolder } from '../../image/publish/repository.ts';
@@ -30,6 +31,7 @@ import { fleetMetrics } from '../metrics/fleet.ts';
 import { openFleet } from '../operators/bans-of.ts';
 import { networksOf } from '../power/self-test.ts';
 import type { Breaker } from '../recovery/breaker.ts';
+import { tellDelivery } from '../recovery/delivery.ts';
 import { Held } from '../recovery/held.ts';
 import { keepGuard } from '../recovery/keep-guard.ts';
 import { Taken, takenFile } from '../recovery/taken.ts';
@@ -43,6 +45,7 @@ import { defaultImage } from '../releases/default-image.ts';
 import { keepReleases } from '../releases/keep.ts';
 import { newestHere } from '../releases/newest.ts';
 import { PublishedPcr11 } from '../releases/published.ts';
+import { SliceGrowth } from '../rollout/run/slices/grow.ts';
 import { FleetSecrets } from '../secrets/give.ts';
 import { SecretStore } from '../secrets/store.ts';
 import { SignerClient } from '../signer/client.ts';
@@ -161,14 +164,16 @@ export async function up(
       released: () => released.images(),
       defaultImage: forNew,
       saw: (sight) => watch.saw(sight),
-      recovery: new Held({ fleet, signer: standings, breaker, log, now: Date.now }),
+      recovery: new Held({ fleet, folder: paths.evidence, signer: standings, breaker, log, now: Date.now }),
     });
     const tpmRoots = new TpmRoots(keyLayout(paths.keys).tpmRoots);
     const secureBootKeys = await KeptSecureBootKeys.open(paths.keys, (text) => log.warn(text));
-    const secrets = new FleetSecrets({
-      ...{ fleet, paths, store: new SecretStore(paths), signer: standings },
-      now: Date.now,
-    });
+    const store = new SecretStore(paths);
+    const secrets = new FleetSecrets({ ...{ fleet, paths, store, signer: standings }, now: Date.now });
+    const growth = new SliceGrowth({ fleet, paths, store, now: Date.now });
+    const delivery = new Delivery();
+    const measured = () => delivery.measured();
+    ends.push(tellDelivery({ redis: fleet.redis, site, measured, log, signal: stop }));
     const crl = new NodesCrl(authorities.nodes.issuing, bans.set);
     const parts: WireParts = {
       ...{ paths, directory, images, log },
@@ -182,9 +187,13 @@ export async function up(
         heartbeatSeconds: options.heartbeat,
         attestSeconds: options.attestEvery * 60,
         secrets,
+        grow: (asked) => growth.grow(asked),
         certificateLife: options.certificateLife,
       },
-      http: { metadata: metadataFolder(paths.releases), bundles: paths.bundles, crl: () => crl.current() },
+      http: {
+        ...{ metadata: metadataFolder(paths.releases), bundles: paths.bundles, delivery },
+        crl: () => crl.current(),
+      },
     };
     let opened: KeptWires | undefined;
     const behind: Parts = {

@@ -29,3 +29,12 @@ export function reattestData(nonce: Uint8Array, spki: Uint8Array): Buffer {
 export function wipeData(nonce: Uint8Array, report: string): Buffer {
   return digestOf('bootwave wipe report 1', [nonce, Buffer.from(report, 'utf8')]);
 }
+
+/**
+ * The extraData of the quote with which a held machine shows what is on its disks before they are wiped.
+ * @param nonce 32 bytes, the server's, made after they were read
+ * @param report the text of it (disk-evidence.ts)
+ */
+export function diskEvidenceData(nonce: Uint8Array, report: string): Buffer {
+  return digestOf('bootwave disk evidence 1', [nonce, Buffer.from(report, 'utf8')]);
+}

@@ -170,10 +170,13 @@ export const PATHS = {
   status: '/v1/enrol/status',
   wipeNonce: '/v1/enrol/wipe-nonce',
   wiped: '/v1/enrol/wiped',
+  diskAsk: '/v1/enrol/disk-ask',
+  diskEvidence: '/v1/enrol/disk-evidence',
   heartbeat: '/v1/heartbeat',
   nonce: '/v1/attest/nonce',
   attest: '/v1/attest',
   time: '/v1/time',
   secretsNonce: '/v1/secrets/nonce',
   secrets: '/v1/secrets',
+  growth: '/v1/slice/growth',
 } as const;

@@ -13,6 +13,8 @@ export const EXEC_LIMITS = {
   unasked: 20_000,
   /** Milliseconds that a command may run. */
   runs: 600_000,
+  /** Bytes that one takes, and gives. */
+  bytes: 2 ** 30,
 } as const;
 
 const piece = z.base64().check(z.maxLength(base64Characters(EXEC_LIMITS.piece)));

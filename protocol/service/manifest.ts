@@ -1,6 +1,6 @@
 /**
- * What a version of a service needs and may do. It is part of TUF's metadata, so what stands here is what whoever
- * released the version signed; a node believes nothing that stands in the bundle itself.
+ * What a version of a service needs and may do. It is part of TUF's metadata, so it was signed by who released the version; a
+ * node believes no manifest inside the bundle.
  */
 import { isIP } from 'node:net';
 // The mini build, because the agent's bundle holds this file.

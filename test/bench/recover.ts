@@ -74,7 +74,7 @@ try {
     limits: { pending: 1e6, pendingOfSite: 1e6 },
     defaultImage: async () => '1.0',
     saw: (sight) => watch.saw(sight),
-    recovery: new Held({ fleet, signer, breaker, log, now: Date.now }),
+    recovery: new Held({ fleet, folder: paths.evidence, signer, breaker, log, now: Date.now }),
   });
   const booted = (n: number, boot: number) => enrolment(n, boot, { at: Date.now() });
   const joins = async (n: number, boot: number) => {

@@ -165,6 +165,7 @@ class Own {
     networks: string;
     cgroups: string;
     shared: string;
+    copy: string;
   };
 
   constructor(work: string, packed: Packed) {
@@ -175,6 +176,7 @@ class Own {
       networks: '/run/netns',
       cgroups: '/sys/fs/cgroup',
       shared: '/x',
+      copy: '/x',
     };
   }
 

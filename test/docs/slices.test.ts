@@ -60,6 +60,7 @@ test('a slice is given, and its owner has a whole day with it from elsewhere', a
   const after = (start: string) => said.find((one) => one.startsWith(start)) ?? '';
   t.regex(after('bootwave slice plan'), /comes +node-\S+ +default/);
   t.regex(after('bootwave slice create'), /nodes +3 of 3, at most 2 per site/);
+  t.regex(after('bootwave slice create spread'), /nodes +1 of 1; grows to 8 by itself/);
   t.regex(after('bootwave slice list'), /probe +live +\d{4}-\d\d-\d\d \d\d:\d\d +3 of 3/);
   t.regex(after('bootwave slice show'), /owners +eve\n/);
   t.regex(after('bootwave slice run'), /services +shop:1\.4\n[\s\S]*rollout +ro-[0-9a-f]{8}: running/);

@@ -6,6 +6,7 @@ import { beginDecisions } from '../../orchestrator/fleet/decisions/confirm.ts';
 import { DEFAULT_SITE } from '../../orchestrator/fleet/site.ts';
 import { FlowStore } from '../../orchestrator/flows/store.ts';
 import { openDoor } from '../../orchestrator/operations/door.ts';
+import { OperatorRegister } from '../../orchestrator/operators/register.ts';
 import { directoryOf } from '../attack/redis/server.ts';
 import { certificateFor, enrolment, silent, temporaryData } from '../orchestrator/fleet/support.ts';
 import { houseOf } from '../orchestrator/operations/support.ts';
@@ -38,12 +39,30 @@ test('who it was is answered with its doubts, and stopped, listed and let go as 
   for (const [number, at] of [noon, Date.now()].entries())
     await store.add(one.id, {
       ...{ heard: at + 60_000, life: 'x', number, from: at - 700_000, until: at + 60_000 },
-      instances: [['fleet/crawler', '1']],
+      instances: [
+        ['fleet/crawler', '1'],
+        ['fleet/crawler@probe', '2'],
+      ],
       flows: [
+        [1, 'sent', '192.0.2.10', 'tcp', 443, 1, 60, 90, 30],
         [0, 'sent', '192.0.2.10', 'tcp', 443, 7, 4200, 90, 30],
         [0, 'wide', '192.0.0.0', null, null, 5, 500, 90, 30],
       ],
     });
+  // In a slice of somebody, who has left since.
+  const register = new OperatorRegister(paths.keys);
+  const [from, gone] = [Date.now() - 3600_000, Date.now() + 60_000];
+  const theirs = {
+    role: 'slice-owner' as const,
+    sites: [],
+    slices: ['probe'],
+    notBefore: from,
+    notAfter: gone,
+  };
+  for (const owner of ['mal', 'eve']) {
+    await register.add({ serial: owner, name: owner, ...theirs }, { actor: 'ann', at: from });
+  }
+  await register.revoke('eve', { by: 'ann', at: from + 1, reason: 'left' });
   const env = { ...process.env, BOOTWAVE_DATA: paths.root, BOOTWAVE_REDIS_URL: '', BOOTWAVE_LOG: 'error' };
   const said: string[] = [];
   for (const line of commands) {
@@ -56,7 +75,9 @@ test('who it was is answered with its doubts, and stopped, listed and let go as 
   t.regex(answer, /maybe +crawler:1 +core team .*192\.0\.0\.0\/8/);
   t.regex(answer, /maybe: its record was full/);
   t.regex(answer, /unknown: what was sent from 2026-03-10 12:01:00/);
+  t.regex(answer, /crawler@probe:2 +core team/, 'nobody owned it in March');
   t.regex(other, /crawler:1/);
+  t.regex(other, /crawler@probe:2 +mal +sent/);
   t.regex(traffic, /many times more than before: people are told, and they are frozen there/);
   t.regex(froze, new RegExp(`crawler is frozen\\n.*brought to them by itself: ${name}`));
   t.regex(throttled, /crawler is throttled to 97\.7 KiB\/s/);

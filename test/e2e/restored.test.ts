@@ -1,16 +1,14 @@
 /**
- * A node that was saved while it ran and goes on in another rack is as good as one that was booted: it attests, takes an order,
- * restarts, and has its state. What it is ordered is an image that panics, so this is also the proof of a bad rollout.
+ * A node that was saved while it ran and goes on in another rack is as good as one that was booted: it takes an order, restarts,
+ * and has its state; services.test.ts proves that it attests. What it is ordered is an image that panics, so this is also the
+ * proof of a bad rollout.
  */
-
-import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { withFile } from '../../base/files.ts';
 import { authenticodeSha256 } from '../../formats/pe/authenticode.ts';
 import { imageFile } from '../../image/build/manifest.ts';
 import { revokeAtFirmware } from '../../keys/secure-boot-lists.ts';
 import { publish } from '../../lab/bad-image.ts';
-import { stopBootServer } from '../../lab/boot-server.ts';
 import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
 import { ended, startRollout } from '../support/rollout.ts';
@@ -30,6 +28,8 @@ rackFor(
   async (made) => {
     rack = made;
     sealed = await stateUuid(rack, NODE);
+    // For the last test, while the node finds its server.
+    prepared = prepare();
   },
   { minutes: 45 },
 );
@@ -42,21 +42,6 @@ test.serial('it finds its boot server and goes on as a member, in the same boot'
   t.deepEqual(after.identity, before.identity, 'its keys and its certificate are those that it had');
   const audit = await rack.fleet((fleet) => fleet.audit.read({ node: after.id, last: 300 }));
   t.is(audit.filter((entry) => entry.action === 'approve').length, 1);
-});
-
-test.serial('its TPM quotes what it has booted, under the key that it enrolled with', async (t) => {
-  const { id } = await rack.record(NODE);
-  // For the test after this one, while this one waits.
-  prepared = prepare();
-  // A server that wants to see it every minute, for as long as this takes.
-  await stopBootServer(rack.lab);
-  await rack.startServer(['--attest-every', '1']);
-  const attested = () => rack.fleet((fleet) => fleet.heard.lastAttestedOf(id));
-  while ((await attested()) < rack.began) await sleep(500);
-  await stopBootServer(rack.lab);
-  await rack.startServer();
-  const { observed } = await rack.until(NODE, ({ state }) => state === 'healthy');
-  t.is(observed.attested.state, 'ok');
 });
 
 test.serial(

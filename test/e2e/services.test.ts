@@ -1,11 +1,12 @@
 /**
  * Services come to a real node by rollouts, without a restart: several in one, and a version that is ill goes back by
- * itself, with the state that it had spoiled.
+ * itself, with the state that it had spoiled. Meanwhile the node, which was saved and goes on here, is asked to attest.
  */
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { stopBootServer } from '../../lab/boot-server.ts';
 import type { RolloutState } from '../../orchestrator/rollout/engine.ts';
 import { makeBundle } from '../image/agent/root/services/bundles.ts';
 import { Rack } from '../support/rack.ts';
@@ -23,6 +24,9 @@ rackFor(
   async () => Rack.restore('services', await snapshot(UPDATED, updatedRack)),
   async (made) => {
     rack = made;
+    // A server that wants to see its nodes every minute, which passes while they get their services.
+    await stopBootServer(rack.lab);
+    await rack.startServer(['--attest-every', '1']);
   },
   { minutes: 30 },
 );
@@ -81,3 +85,11 @@ test.serial(
     t.is(after.observed.bootId, before.observed.bootId);
   },
 );
+
+test.serial('its TPM quotes what it has booted, under the key that it enrolled with', async (t) => {
+  const { id } = await rack.record(NODE);
+  const attested = () => rack.fleet((fleet) => fleet.heard.lastAttestedOf(id));
+  while ((await attested()) < rack.began) await sleep(500);
+  const { observed } = await rack.until(NODE, ({ state }) => state === 'healthy');
+  t.is(observed.attested.state, 'ok');
+});

@@ -5,6 +5,7 @@ import { defined } from '../../../base/defined.ts';
 import { BootwaveError, codeOf, messageOf, whatOf } from '../../../base/error.ts';
 import { CLOCK_OFF } from '../../../protocol/agent/machine.ts';
 import type { WipeResults } from '../../../protocol/agent/wipe.ts';
+import type { DiskRead } from '../../../protocol/enrolment/disk-evidence.ts';
 import { type Heartbeat, heartbeatReply } from '../../../protocol/enrolment/heartbeat.ts';
 import { NODE_URI, PATHS } from '../../../protocol/enrolment/messages.ts';
 import type { Order } from '../../../protocol/order.ts';
@@ -33,6 +34,8 @@ export type Edges = {
   facts(): Promise<NodeFacts>;
   /** Wipes what the order in force names. */
   wipe(): Promise<WipeResults['disk-wipe']>;
+  /** Reads the disks that it names. @returns JSON (protocol/enrolment/disk-evidence.ts) */
+  showDisks(read: DiskRead): Promise<string>;
   discover(thorough: boolean): Promise<readonly string[]>;
   /** @param asked what this boot server asks beside */
   heartbeat(asked: Asked): Promise<Heartbeat>;
@@ -167,7 +170,7 @@ export class Agent {
         await this.#keys().attest(this.#mutual(activity.url));
         return { type: 'attested' };
       case 'wipe': {
-        const report = await this.#wiped(activity.order);
+        const report = await this.#wiped(activity.order, this.#at(activity.url).plain);
         await this.#keys().wiped(this.#at(activity.url).plain, report);
         return { type: 'wiped' };
       }
@@ -181,8 +184,8 @@ export class Agent {
   }
 
   /** Root judges the order, and wipes what it names. */
-  async #wiped(order: unknown): Promise<string> {
-    const { askHelper, wipe, lived } = this.#edges;
+  async #wiped(order: unknown, server: BootServer): Promise<string> {
+    const { askHelper, wipe, showDisks, lived } = this.#edges;
     await askHelper({ operation: 'take-order', envelope: order });
     const wanted = wipeIn(order);
     // A boot server that has forgotten the session asks for the same again; after some hours by an order of a higher epoch.
@@ -190,6 +193,12 @@ export class Agent {
     // Where it is overwritten whole, a large disk takes hours.
     const alive = setInterval(() => lived?.(), 60_000);
     try {
+      await this.#keys()
+        .showDisks(server, showDisks)
+        // A boot server from before this has no such page; and nothing of it keeps the wipe from going on.
+        .catch((error: unknown) =>
+          console.error(`bootwave-agent: nothing of the disks was shown: ${messageOf(error)}`),
+        );
       const { report, open } = await wipe();
       this.#wipe = open ? null : { wanted, report };
       return report;

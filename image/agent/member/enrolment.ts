@@ -1,8 +1,15 @@
 import { generateKeyPairSync, type KeyObject, sign, timingSafeEqual, X509Certificate } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError } from '../../../base/error.ts';
 import { sha256 } from '../../../formats/digest.ts';
 import type { HelperIdentity } from '../../../protocol/agent/machine.ts';
-import { extraData, reattestData, wipeData } from '../../../protocol/enrolment/extra-data.ts';
+import { type DiskRead, diskAskReply, diskEvidenceReply } from '../../../protocol/enrolment/disk-evidence.ts';
+import {
+  diskEvidenceData,
+  extraData,
+  reattestData,
+  wipeData,
+} from '../../../protocol/enrolment/extra-data.ts';
 import { attestReply, nonceReply } from '../../../protocol/enrolment/heartbeat.ts';
 import type { Inventory, Running } from '../../../protocol/enrolment/inventory.ts';
 import {
@@ -16,7 +23,7 @@ import {
 } from '../../../protocol/enrolment/messages.ts';
 import { wipedReply, wipeNonceReply } from '../../../protocol/enrolment/wipe.ts';
 import { enrolmentWords } from '../../../protocol/enrolment/words.ts';
-import type { BootServer, Credentials } from './boot-server.ts';
+import { type BootServer, type Credentials, ServerRefused } from './boot-server.ts';
 import { certificateRequest } from './certificate-request.ts';
 import type { Decision } from './core/state.ts';
 import type { Hardware } from './hardware.ts';
@@ -26,6 +33,9 @@ export type NodeFacts = { identity: HelperIdentity; hardware: Hardware; running:
 
 /** Milliseconds: longer than the server holds `status` open. */
 const POLL_PATIENCE = 60_000;
+/** What was read of disks is sent so often, and milliseconds in between. */
+const SHOWN_TRIES = 3;
+const SHOWN_AGAIN = 5_000;
 
 /**
  * The node's half of the enrolment dialogue, and the keys of this boot, which exist only here. The node always
@@ -127,14 +137,38 @@ export class NodeEnrolment {
 
   /** What this machine has wiped, in the session in which it proved itself. @param report JSON (protocol/enrolment/wipe.ts) */
   async wiped(server: BootServer, report: string): Promise<void> {
+    await server.post(PATHS.wiped, await this.#quoted(server, report, wipeData), wipedReply);
+  }
+
+  /** What is on its disks before they are wiped, if the boot server wants that. @param look reads them, and says JSON (disk-evidence.ts) */
+  async showDisks(server: BootServer, look: (read: DiskRead) => Promise<string>): Promise<void> {
+    const { read } = await server.post(PATHS.diskAsk, { session: this.#open().session }, diskAskReply);
+    if (read === null) return;
+    const report = await look(read);
+    for (let tries = 1; ; tries += 1)
+      try {
+        const shown = await this.#quoted(server, report, diskEvidenceData);
+        await server.post(PATHS.diskEvidence, shown, diskEvidenceReply);
+        return;
+      } catch (error) {
+        // It cannot be read again: a wipe comes after it.
+        if (tries === SHOWN_TRIES || error instanceof ServerRefused) throw error;
+        await sleep(SHOWN_AGAIN);
+      }
+  }
+
+  #open(): { session: string; ak: string } {
     const { tpm } = this.#facts.identity;
-    if (this.#session === null || tpm === null)
-      throw new BootwaveError({ code: 'SESSION_UNKNOWN', what: 'no enrolment is open' });
-    const { id: session } = this.#session;
+    if (this.#session !== null && tpm !== null) return { session: this.#session.id, ak: tpm.ak };
+    throw new BootwaveError({ code: 'SESSION_UNKNOWN', what: 'no enrolment is open' });
+  }
+
+  async #quoted(server: BootServer, report: string, dataOf: typeof wipeData) {
+    const { session, ak } = this.#open();
     const { nonce } = await server.post(PATHS.wipeNonce, { session }, wipeNonceReply);
-    const extra = wipeData(Buffer.from(nonce, 'hex'), report).toString('hex');
+    const extra = dataOf(Buffer.from(nonce, 'hex'), report).toString('hex');
     const quote = await this.#askHelper({ operation: 'quote', extraData: extra });
-    await server.post(PATHS.wiped, { session, ak: tpm.ak, report, quote }, wipedReply);
+    return { session, ak, report, quote };
   }
 
   async #proof(nonce: Buffer, credential: KeysReply['credential']): Promise<Omit<ProofRequest, 'session'>> {

@@ -123,6 +123,7 @@ const agent = new Agent({
     return { identity, hardware: await readHardware(PLACES.sys), running };
   },
   wipe: () => askWipe({ operation: 'disk-wipe' }),
+  showDisks: async (read) => (await askWipe({ operation: 'disk-evidence', read })).report,
   discover: (thorough) => discover(PLACES.leases, thorough),
   async heartbeat(asked) {
     await member.refresh();

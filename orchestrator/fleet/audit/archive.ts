@@ -72,7 +72,7 @@ export type ArchiveOptions = {
 export async function archiveAudit(options: ArchiveOptions): Promise<Archive | null> {
   const { fleet, seals, folder, at, keep = KEEP } = options;
   const { redis, audit, decisions } = fleet;
-  // Before that, whoever owns Redis could say where it begins.
+  // As long as records are not confirmed, the owner of Redis could say where the history begins.
   if (!decisions.confirmed || (await redis.xlen(KEYS.audit)) <= keep * (1 + SLACK)) return null;
   const { archive: before, found } = await stored(fleet);
   // A server that was stopped here before.

@@ -3,6 +3,7 @@
  * decision, so that whoever owns Redis neither opens one, nor ends one, nor lets a node pass a step.
  */
 import { z } from 'zod';
+import { DISK_READS } from '../../../protocol/enrolment/disk-evidence.ts';
 import { type Rescue, rescueSchema } from '../../../protocol/order.ts';
 import { at } from '../keys.ts';
 import { LastWords } from './last-words.ts';
@@ -97,6 +98,20 @@ export const incidentSchema = z.object({
       }),
     )
     .max(64)
+    .optional(),
+  /** What the machine is to read of its disks before it wipes them. Absent: nobody wants that. */
+  disks: z
+    .object({
+      read: z.enum(DISK_READS),
+      by: z.string(),
+      /**
+       * How often its TPM had been reset when it was asked; null: it says none. In another boot it is not asked again: a wipe may
+       * have begun. Absent: it was not asked yet.
+       */
+      asked: z.int().min(0).nullable().optional(),
+      /** The file with what it has read is among `collected`. */
+      shown: z.literal(true).optional(),
+    })
     .optional(),
   by: z.string(),
   /** Milliseconds since the epoch: when it began, when this step did. */

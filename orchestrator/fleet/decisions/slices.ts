@@ -61,6 +61,8 @@ export const sliceSchema = z.object({
   share: shareSchema,
   /** Hours of each week for which it may reserve more; absent: as many as `RESERVED.hours`. */
   hours: z.int().min(0).optional(),
+  /** Nodes up to which it grows when an instance of it asks; absent: it does not. */
+  grow: z.int().min(1).optional(),
   /** Owners whose services it may run, beside the fleet's. */
   teams: z.array(z.string()),
   /** Milliseconds since the epoch. */

@@ -60,7 +60,7 @@ export const exported = operation({
 
 export const confirm = operation({
   name: 'audit confirm',
-  help: 'once, in a fleet that is older than its log of decisions: what its records say now counts as decided',
+  help: 'count what the records say now as decided; once, in a fleet that is older than its log of decisions',
   who: ADMIN,
   input: nothing,
   result: typed<Confirmed & { rollouts: number }>(),
@@ -69,7 +69,7 @@ export const confirm = operation({
 
 export const accept = operation({
   name: 'audit accept',
-  help: 'take a damaged history as it is (a backup was restored): the check begins anew behind it',
+  help: 'accept a damaged history as it is (a backup was restored); from there on it is checked anew',
   who: ADMIN,
   input: z.strictObject({ reason }),
   result: typed<Accepted>(),

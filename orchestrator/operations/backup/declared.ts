@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { SHA256_HEX } from '../../../formats/digest.ts';
 import type { Restored } from '../../backup/restore.ts';
 import type { Backup } from '../../backup/write.ts';
-import { file, moment, typed } from '../input.ts';
+import { backupFiles, file, moment, typed } from '../input.ts';
 import { ADMIN, operation } from '../operation.ts';
 
 export const backup = operation({
@@ -25,16 +24,12 @@ export const backup = operation({
 
 export const restore = operation({
   name: 'restore',
-  help: 'make an empty data directory that of the fleet again, from a backup; says what the backup does not know',
+  help: 'restore a backup into an empty data directory, so that a server goes on from it; says what the backup does not know',
   who: ADMIN,
   offline: 'files',
   hostOnly: true,
   input: z.strictObject({
-    from: file,
-    /** File with age's private key. */
-    key: file,
-    /** SHA-256 of the fleet's root certificate, hex. */
-    fleet: z.string().regex(SHA256_HEX),
+    ...backupFiles,
     /** Old data directories, what is left of them, copies of `bans.log`. */
     survivors: z.array(file).max(20),
     /** Nothing older is restored. */

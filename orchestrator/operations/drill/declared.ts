@@ -1,7 +1,16 @@
 import { z } from 'zod';
-import { SHA256_HEX } from '../../../formats/digest.ts';
 import { DRILLS, EVERY, reportSchema, SCHEDULED } from '../../recovery/report.ts';
-import { file, moment, nodeWord, nothing, reason, serviceWord, siteName, typed, version } from '../input.ts';
+import {
+  backupFiles,
+  moment,
+  nodeWord,
+  nothing,
+  reason,
+  serviceWord,
+  siteName,
+  typed,
+  version,
+} from '../input.ts';
 import { ANYONE, CORE, operation, READ } from '../operation.ts';
 import type { DrillShown } from './acts.ts';
 import type { Begun } from './recovery.ts';
@@ -39,16 +48,12 @@ export const rollback = operation({
 
 export const restore = operation({
   name: 'drill restore',
-  help: 'restore a backup beside everything, have a server come up on it that reaches nobody, and remove it again',
+  help: 'try a backup: restore it into a folder of its own, start a server on it that reaches nobody, and remove both',
   who: ANYONE,
   offline: 'files',
   hostOnly: true,
   input: z.strictObject({
-    from: file,
-    /** File with age's private key. */
-    key: file,
-    /** SHA-256 of the fleet's root certificate, hex. */
-    fleet: z.string().regex(SHA256_HEX),
+    ...backupFiles,
     /** An older one is a fault. */
     after: moment.optional(),
   }),

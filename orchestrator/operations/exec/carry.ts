@@ -13,8 +13,6 @@ import { LOOK, watch } from '../still.ts';
 
 /** Milliseconds: between two looks whether the person still may, and how long all of it lasts at most. */
 export const TIMES = { look: LOOK, most: EXEC_LIMITS.runs + 30_000 } as const;
-/** Bytes each way. */
-export const MOST_BYTES = 2 ** 30;
 
 type Op = keyof typeof EXEC_OPS;
 export type Carry = {
@@ -94,7 +92,7 @@ async function* arriving(
     const came: Buffer[] = [];
     for (const { stream, bytes: piece } of decoder.push(Buffer.from(bytes, 'base64'))) {
       all += piece.length;
-      if (all > MOST_BYTES) throw tooMuch('wrote');
+      if (all > EXEC_LIMITS.bytes) throw tooMuch('wrote');
       if (stream === 'grant') yield 'taken';
       if (stream === 'out' || stream === 'err') came.push(encodeChunks(stream, piece));
       if (stream !== 'end') continue;
@@ -113,7 +111,7 @@ async function hear(person: Duplex, write: (bytes: string) => Promise<unknown>):
   let all = 0;
   for await (const bytes of person.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     all += bytes.length;
-    if (all > MOST_BYTES) throw tooMuch('was given');
+    if (all > EXEC_LIMITS.bytes) throw tooMuch('was given');
     for (let at = 0; at < bytes.length; at += EXEC_LIMITS.piece / 2)
       await write(encodeChunks('in', bytes.subarray(at, at + EXEC_LIMITS.piece / 2)).toString('base64'));
   }
@@ -121,4 +119,8 @@ async function hear(person: Duplex, write: (bytes: string) => Promise<unknown>):
 }
 
 const tooMuch = (how: string) =>
-  refusal('EXEC_BYTES', `the command ${how} more than ${MOST_BYTES / 2 ** 30} GiB`, 'take several steps');
+  refusal(
+    'EXEC_BYTES',
+    `the command ${how} more than ${EXEC_LIMITS.bytes / 2 ** 30} GiB`,
+    'take several steps',
+  );

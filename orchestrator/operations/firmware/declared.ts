@@ -30,7 +30,7 @@ export const accept = operation({
 
 export const forget = operation({
   name: 'firmware forget',
-  help: 'take a value (PCR 0 or its first digits) back: who shows it is strange from now on',
+  help: 'accept a value (PCR 0 or its first digits) no more: firmware that shows it is unknown from now on',
   who: CORE,
   input: z.strictObject({
     pcr0: z.string().min(1).max(128),

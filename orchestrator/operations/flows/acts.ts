@@ -1,11 +1,16 @@
 import { teams } from '../../../image/publish/teams.ts';
-import { ownerOf } from '../../../protocol/service/name.ts';
+import { ownerOf, sliceOf } from '../../../protocol/service/name.ts';
 import { type Found, findSenders, type Sender } from '../../flows/find.ts';
 import { FlowStore } from '../../flows/store.ts';
+import { knownOperators } from '../../operators/known.ts';
+import { ownersOf } from '../../operators/register.ts';
 import type { Acting } from '../operation.ts';
 
-/** `owner`: as in names of services; `team`: that releases there, null: none, as of the fleet's own. */
-export type Owned = Sender & { owner: string; team: string | null };
+/**
+ * `owner`: as in names of services; `team`: that releases there, null: none, as of the fleet's own; `people`: who owned the slice then in
+ * which it ran, null: it was none's.
+ */
+export type Owned = Sender & { owner: string; team: string | null; people: string[] | null };
 export type Who = Omit<Found, 'senders'> & {
   node: string;
   senders: Owned[];
@@ -37,9 +42,11 @@ export async function who(
   const lines = await new FlowStore(paths.flows).read(id, from, until, now);
   const { senders, ...rest } = findSenders(lines, { from, until, to, port, protocol }, now);
   const prefixes = new Map((await teams(paths)).map((team) => [team.prefix, team.name]));
+  const { register } = await knownOperators(paths);
   const owned = senders.map((sender) => {
-    const owner = ownerOf(sender.service);
-    return { ...sender, owner, team: prefixes.get(`services/${owner}`) ?? null };
+    const [owner, slice] = [ownerOf(sender.service), sliceOf(sender.service)];
+    const people = slice === null ? null : ownersOf(register, slice, sender.from);
+    return { ...sender, owner, people, team: prefixes.get(`services/${owner}`) ?? null };
   });
   const heard = lines.reduce<number | null>((last, line) => Math.max(last ?? 0, line.until), null);
   return { node: name, senders: owned, ...rest, heard, from, until, now };

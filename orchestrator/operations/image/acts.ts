@@ -113,7 +113,7 @@ export async function reinstateImage(
 ) {
   const { consents } = signerFiles(paths);
   const { withdrawn: said } = await new Consents(consents).current();
-  // Before anything is released: what is not withdrawn is nothing to take back.
+  // Checked before anything is released: only a withdrawal can be taken back.
   if (!said.has(version)) await mustBeWithdrawn(fleet.redis, version);
   // A fleet that is older than releases has none to add it to.
   if ((await readRepository(paths.releases)) !== null)

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { LOOKS } from '../../../protocol/agent/rescue.ts';
+import { DISK_READS } from '../../../protocol/enrolment/disk-evidence.ts';
 import type { Collected } from '../../recovery/evidence.ts';
 import { nodeWord, nothing, reason, siteName, typed } from '../input.ts';
 import { AT_SITES, atNodes, CORE, operation, READ } from '../operation.ts';
@@ -119,6 +120,8 @@ export const collect = operation({
   input: word.extend({
     /** Of which the node hashes every byte: WWN, or serial number. */
     disks: z.array(z.string().min(1).max(128)).max(16).default([]),
+    /** What a fenced machine is to read of its disks before it wipes them. */
+    beforeWipe: z.enum(DISK_READS).optional(),
   }),
   result: typed<Collected>(),
   act: async () => (await import('./evidence.ts')).collect,

@@ -1,7 +1,10 @@
-import { whyText } from '../../../base/error.ts';
-import { type Incident, rescueOf } from '../../fleet/decisions/incidents.ts';
+import { refusal, whyText } from '../../../base/error.ts';
+import type { DiskRead } from '../../../protocol/enrolment/disk-evidence.ts';
+import { type Incident, isHeldBy, rescueOf } from '../../fleet/decisions/incidents.ts';
+import type { NodeRecord } from '../../fleet/record.ts';
 import { note } from '../../power/switch.ts';
 import { type Collected, collect as collectOf, kept, showOf } from '../../recovery/evidence.ts';
+import { decideIncident } from '../../recovery/incidents.ts';
 import type { Acting } from '../operation.ts';
 import { known } from './acts.ts';
 
@@ -42,13 +45,37 @@ export async function take(
   return { file: taken, tar: bytes.toString('base64') };
 }
 
+/** @throws BootwaveError `EVIDENCE_DISKS` */
+async function askDisks(record: NodeRecord, read: DiskRead, { fleet, by }: Acting): Promise<void> {
+  await decideIncident(
+    fleet,
+    record.id,
+    (now) => {
+      if (now === undefined || !isHeldBy(now) || now.disks?.asked !== undefined)
+        throw refusal(
+          'EVIDENCE_DISKS',
+          `node ${record.name} is not fenced, or it has been asked already what is on its disks`,
+          'a node in rescue reads its disks at once: --hash DISK',
+        );
+      return now.disks?.read === read ? null : { ...now, disks: { read, by: by.actor } };
+    },
+    by,
+  );
+}
+
 /** A node that is not in rescue is not asked: what servers know of it is collected. @throws BootwaveError `INCIDENT_*`, `EVIDENCE_*` */
 export async function collect(
-  { node, reason, disks }: { node: string; reason: string; disks: string[] },
+  {
+    node,
+    reason,
+    disks,
+    beforeWipe,
+  }: { node: string; reason: string; disks: string[]; beforeWipe?: DiskRead | undefined },
   acting: Acting,
 ): Promise<Collected> {
   const { fleet, paths, by, signal } = acting;
   const record = await fleet.nodes.resolve(node);
+  if (beforeWipe !== undefined) await askDisks(record, beforeWipe, acting);
   const incident = await known(acting, record);
   const show = rescueOf(incident, by.at) === null ? null : await showOf(record, acting);
   const asked = { show, disks, signal };

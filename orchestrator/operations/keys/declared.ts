@@ -74,7 +74,7 @@ export const ceremony = operation({
 
 export const tpmRootsAdd = operation({
   name: 'keys tpm-roots add',
-  help: 'believe the CA certificates in these files (PEM or DER); counts at once',
+  help: 'trust the CA certificates of TPM makers in these files (PEM or DER); counts at once',
   who: ADMIN,
   offline: 'files',
   input: z.strictObject({
@@ -87,7 +87,7 @@ export const tpmRootsAdd = operation({
 
 export const tpmRootsList = operation({
   name: 'keys tpm-roots list',
-  help: 'what is believed; to take one back, remove its file',
+  help: 'the CA certificates of TPM makers that are trusted; to trust one no more, remove its file',
   who: READ,
   offline: 'files',
   input: nothing,
@@ -97,7 +97,7 @@ export const tpmRootsList = operation({
 
 export const caShow = operation({
   name: 'keys ca show',
-  help: 'every issuing CA that this fleet has had, and what its word is worth',
+  help: 'every issuing CA that this fleet has had, and whether its certificates still count',
   who: READ,
   offline: 'records',
   input: nothing,

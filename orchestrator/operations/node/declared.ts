@@ -77,7 +77,7 @@ export const show = operation({
 
 export const history = operation({
   name: 'node history',
-  help: 'its whole life, oldest first: when, who, what and why',
+  help: 'the whole life of a node, oldest first: when, who, what and why',
   who: READ,
   nodes: ['node'],
   input: z.strictObject({

@@ -8,7 +8,7 @@ const word = z.string().min(1).max(64);
 
 export const list = operation({
   name: 'request list',
-  help: 'those that wait or are in force, newest first',
+  help: 'requests that wait or are in force, newest first',
   who: READ,
   input: z.strictObject({ all: z.boolean() }),
   result: typed<RequestView[]>(),
@@ -46,7 +46,7 @@ export const deny = operation({
 
 export const breakGlass = operation({
   name: 'break-glass',
-  help: 'ask for what it opens to admins, when none is to be had; a second person approves it',
+  help: 'ask to do some things that only admins may, when no admin can be reached; a second person approves it',
   who: CORE,
   fourEyes: true,
   input: z.strictObject({

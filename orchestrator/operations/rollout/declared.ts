@@ -61,7 +61,7 @@ export const start = operation({
 
 export const spec = operation({
   name: 'rollout spec',
-  help: 'the spec that it was started with; or one for its nodes that did not get there, or for the way back',
+  help: 'the spec that a rollout was started with; or one for its nodes that did not get there, or for the way back',
   who: READ,
   input: z.strictObject({
     rollout: id,
@@ -88,7 +88,7 @@ export const list = operation({
 
 export const show = operation({
   name: 'rollout show',
-  help: 'its waves and nodes, and why each is where it is',
+  help: 'the waves and nodes of a rollout, and why each is where it is',
   who: READ,
   input: z.strictObject({ rollout: id }),
   /** `undecided`: why what Redis says of it is not what was decided; null: it is. */
@@ -98,7 +98,7 @@ export const show = operation({
 
 export const watch = operation({
   name: 'rollout watch',
-  help: 'follow it to its end: exit code 0 when it is done, 1 when it failed or ended otherwise',
+  help: 'follow a rollout to its end: exit code 0 when it is done, 1 when it failed or ended otherwise',
   who: READ,
   input: z.strictObject({
     rollout: id,
@@ -149,7 +149,7 @@ export const approve = operation({
 
 export const suspects = operation({
   name: 'rollout suspects',
-  help: 'which recent rollout the troubles of nodes point at',
+  help: 'which recent rollout is the likely cause of what is wrong with nodes',
   who: READ,
   input: z.strictObject({ since: moment.optional() }),
   result: typed<Suspected>(),
@@ -217,7 +217,7 @@ export const promote = operation({
 
 export const forgive = operation({
   name: 'rollout forgive',
-  help: 'a node that failed on a version may try it again: plans count on it, and its next order tells it',
+  help: 'let a node try a version again on which it failed: plans count on it, and its next order tells it',
   who: CORE,
   nodes: ['node'],
   input: z.strictObject({ node: nodeWord, version }),

@@ -1,6 +1,7 @@
 import { refusal } from '../../../base/error.ts';
 import { releasedServices } from '../../../image/publish/services.ts';
-import { instanceNameSchema, serviceOf, shownName } from '../../../protocol/service/name.ts';
+import { GROWTH_SECRET } from '../../../protocol/service/growth.ts';
+import { instanceNameSchema, serviceOf, shownName, sliceOf } from '../../../protocol/service/name.ts';
 import { forget, SECRET_LIMITS, secretNameSchema } from '../../../protocol/service/secrets.ts';
 import { type SecretPlace, SecretStore, type ShownSecret } from '../../secrets/store.ts';
 import type { Acting } from '../operation.ts';
@@ -17,6 +18,12 @@ export type SecretSet = SecretPlace & {
 export async function set({ value: text, ...which }: Which & { value: string }, acting: Acting) {
   const { paths, by } = acting;
   const place = await placeOf(which, acting);
+  if (place.name === GROWTH_SECRET && sliceOf(place.service) !== null)
+    throw refusal(
+      'SECRET_NAME',
+      `the fleet itself gives ${GROWTH_SECRET} to instances of slices`,
+      "'bootwave slice create --grow' makes a slice that grows",
+    );
   const value = Buffer.from(text, 'base64');
   try {
     if (value.length === 0 || value.length > SECRET_LIMITS.value)

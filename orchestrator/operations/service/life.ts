@@ -78,7 +78,7 @@ async function decide(
     { ...by, person },
     again,
   );
-  // What no longer stands begins nothing more from now on, whoever looks next.
+  // Rollouts that rest on what was said before end here, so that none of them begins another node.
   if (changed) await endOrphans({ redis: fleet.redis, fleet }, log);
   const shown = await shownOf(service, await everything(acting), acting);
   if (changed) tell(log, shown);

@@ -5,6 +5,7 @@ import { isAlive, type Slice } from '../../fleet/decisions/slices.ts';
 import { HabitFiles } from '../../flows/habit-files.ts';
 import { type ToldUnusual, toldOf } from '../../flows/habits.ts';
 import { knownOperators } from '../../operators/known.ts';
+import { ownersOf } from '../../operators/register.ts';
 import type { PlanNode } from '../../rollout/node.ts';
 import { planNodes } from '../../rollout/run/facts.ts';
 import { SLICE_WAITS } from '../../rollout/run/slices/keep.ts';
@@ -67,9 +68,10 @@ export async function create(
     teams,
     expires,
     hours,
+    grow,
     reason = '',
     ...asked
-  }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires' | 'hours'>,
+  }: Named & Asked & Reason & Pick<Slice, 'teams' | 'expires' | 'hours' | 'grow'>,
   acting: Acting,
 ): Promise<ShownSlice> {
   const { fleet, paths, by } = acting;
@@ -91,7 +93,7 @@ export async function create(
     }
     const word: SliceWord = {
       ...{ state: 'live', ...asked, teams, expires, services: [], template: null, reason },
-      ...defined({ hours }),
+      ...defined({ hours, grow }),
       nodes: placed.nodes,
     };
     const person = await personOf(acting);
@@ -168,9 +170,7 @@ export async function show({ name }: Named, { fleet, paths, by }: Acting): Promi
   const slice = await readSlice(fleet, name);
   const { nodes: ids, person: _, ...rest } = slice;
   const { register } = await knownOperators(paths);
-  const owners = register.flatMap((one) =>
-    one.slices?.includes(name) === true && one.revoked === null && one.notAfter > by.at ? [one.name] : [],
-  );
+  const owners = ownersOf(register, name, by.at);
   const fleetNodes = await planNodes(fleet, []);
   const nodes = fleetNodes.flatMap(({ id, name: node, site, state, serving = {} }) => {
     const runs = runsOf(name, { serving });
@@ -186,7 +186,7 @@ export async function show({ name }: Named, { fleet, paths, by }: Acting): Promi
   const unusual: ShownSlice['unusual'] = [];
   for (const { id, name: node } of nodes)
     unusual.push(...toldOf(await files.read(id), name, by.at).map((one) => ({ node, ...one })));
-  return { ...rest, phase, owners: [...new Set(owners)].sort(), rollouts, waits, nodes, unusual };
+  return { ...rest, phase, owners, rollouts, waits, nodes, unusual };
 }
 
 /** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_DATE` */

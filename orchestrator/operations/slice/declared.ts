@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { RESERVATION_LIMITS } from '../../../protocol/reservation.ts';
+import { MOST_NODES } from '../../../protocol/service/growth.ts';
 import type { Slice } from '../../fleet/decisions/slices.ts';
 import type { Explained } from '../../slices/explain.ts';
 import {
@@ -20,12 +21,14 @@ import type { ShownReservation } from './reserve.ts';
 const named = z.strictObject({ name: sliceName });
 const said = named.extend({ reason: reason.optional() });
 const mine = ({ name }: { name: string }): readonly string[] => [name];
+/** Of one owner, for each of what they may decide. */
+const PER_HOUR = 60;
 const words = z.array(siteName).min(1).max(100);
 /** Which nodes, how many, and what it has of each. */
 const wish = z.strictObject({
   /** Of the log of decisions, which stays for ever: each change of places names all nodes. */
-  count: z.int().min(1).max(500),
-  perSite: z.int().min(1).max(500).nullable(),
+  count: z.int().min(1).max(MOST_NODES),
+  perSite: z.int().min(1).max(MOST_NODES).nullable(),
   where: z.strictObject({
     site: words.optional(),
     rack: words.optional(),
@@ -60,6 +63,8 @@ export const create = operation({
     teams: z.array(z.string().min(1).max(32)).max(64),
     /** Hours of each week for which more may be reserved. */
     hours: z.int().min(0).max(168).optional(),
+    /** Nodes up to which its own instances have it grow. */
+    grow: z.int().min(1).max(MOST_NODES).optional(),
     expires: moment,
     reason: reason.optional(),
   }),
@@ -72,7 +77,7 @@ export const plan = operation({
   help: 'which nodes a slice would have and why, which not and why not, and what would help; decides nothing',
   who: READ_SLICES,
   slice: mine,
-  /** Of one that is there: what is not said stays as it is. */
+  /** Of a slice that is there already, what is left out stays as it is. */
   input: wish.partial().extend({ name: sliceName }),
   result: typed<Explained>(),
   act: async () => (await import('./acts.ts')).plan,
@@ -99,9 +104,10 @@ export const show = operation({
 
 export const run = operation({
   name: 'slice run',
-  help: 'these services, and no others, run on each node of a slice: brought by a rollout that starts at once',
+  help: 'run these services, and no others, on each node of a slice; a rollout that starts at once brings them',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({
     services: z.array(serviceWord).min(1).max(32),
     /** Of the rollout that brings them. */
@@ -116,6 +122,7 @@ export const stop = operation({
   help: 'end what a slice runs; its nodes stay its own',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said,
   result: typed<ShownSlice>(),
   act: async () => {
@@ -129,6 +136,7 @@ export const extend = operation({
   help: 'have a slice end later; an owner at most 90 days from now',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({ expires: moment }),
   result: typed<Slice>(),
   act: async () => (await import('./acts.ts')).extend,
@@ -136,9 +144,10 @@ export const extend = operation({
 
 export const reserve = operation({
   name: 'slice reserve',
-  help: 'more of each node of a slice for some hours, from the same instant on all of them; refused with the next free time',
+  help: 'reserve more of each node of a slice for some hours, from the same instant on all of them; a refusal names the next free time',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({
     cpu: z.int().min(0).max(RESERVATION_LIMITS.cpu),
     memory: z.int().min(0).max(RESERVATION_LIMITS.memory),
@@ -168,6 +177,7 @@ export const unreserve = operation({
   help: 'end a reservation of a slice, or never begin it',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said.extend({ number: z.int().min(1) }),
   result: typed<ShownReservation>(),
   act: async () => (await import('./reserve.ts')).unreserve,
@@ -178,6 +188,7 @@ export const remove = operation({
   help: 'end a slice for good: what it runs ends, and what that kept goes',
   who: OF_SLICES,
   slice: mine,
+  perHour: PER_HOUR,
   input: said,
   result: typed<Slice>(),
   act: async () => (await import('./acts.ts')).remove,

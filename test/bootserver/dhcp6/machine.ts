@@ -29,8 +29,9 @@ export class Machine6 {
   }
   async ask(packet: Packet6 | Uint8Array, from = 546, to = GROUP): Promise<Packet6> {
     const bytes = packet instanceof Uint8Array ? packet : serialisePacket6(packet);
-    const { answer } = await this.order({ send: Buffer.from(bytes).toString('hex'), to, port: 547, from });
-    return parsePacket6(Buffer.from(String(answer), 'hex'));
+    const came = await this.order({ send: Buffer.from(bytes).toString('hex'), to, port: 547, from });
+    if (came.answer === undefined) throw new Error(`no answer, but ${JSON.stringify(came)}`);
+    return parsePacket6(Buffer.from(String(came.answer), 'hex'));
   }
   async shout(packet: Packet6 | Uint8Array): Promise<void> {
     const bytes = packet instanceof Uint8Array ? packet : serialisePacket6(packet);

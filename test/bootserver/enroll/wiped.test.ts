@@ -1,7 +1,8 @@
 /** A held machine says what it has wiped: real TLS, a real TPM, and what must not count. */
 import test, { type ExecutionContext } from 'ava';
 import { BootwaveError } from '../../../base/error.ts';
-import { wipeData } from '../../../protocol/enrolment/extra-data.ts';
+import { diskAskReply, writeDiskEvidence } from '../../../protocol/enrolment/disk-evidence.ts';
+import { diskEvidenceData, wipeData } from '../../../protocol/enrolment/extra-data.ts';
 import { LIMITS, PATHS, statusReply } from '../../../protocol/enrolment/messages.ts';
 import { wipeNonceReply, writeReport } from '../../../protocol/enrolment/wipe.ts';
 import { FLEET_KEYS } from './support/event-log.ts';
@@ -99,3 +100,32 @@ test.serial('before its proof a session has no nonce for that', async (t) => {
   await wire.keys(node.keysRequest(session));
   await refused('SESSION_OUT_OF_TURN', nonce(session));
 });
+
+test.serial(
+  'before the wipe: it is asked what is read, and what it read counts with a quote over that and nothing else',
+  async (t) => {
+    const { wire, directory, enrolled, nonce, refused } = await setup(t);
+    const { session, id } = await enrolled(node);
+    const ask = () => wire.server.post(PATHS.diskAsk, { session }, diskAskReply);
+    t.is((await ask()).read, null);
+    directory.disks = 'all';
+    t.is((await ask()).read, 'all');
+    const report = writeDiskEvidence({ incident: 1, read: 'all', disks: [], missing: ['x: EIO'] });
+    const show = (body: object) =>
+      wire.send(PATHS.diskEvidence, { session, ak: node.tpm!.ak, report, ...body });
+    const quoted = async (dataOf: typeof wipeData, what = report) =>
+      node.work!.quote(dataOf(await nonce(session), what));
+    await refused('QUOTE_EXTRA_DATA', show({ quote: await quoted(wipeData) }));
+    await refused('QUOTE_EXTRA_DATA', show({ quote: await quoted(diskEvidenceData, REPORT) }));
+    await refused('DISK_EVIDENCE', show({ report: REPORT, quote: await quoted(diskEvidenceData, REPORT) }));
+    t.is(directory.shown.length, 0);
+    const quote = await quoted(diskEvidenceData);
+    await show({ quote });
+    t.like(directory.shown, [{ id, said: { report, ak: node.tpm!.ak } }]);
+    await refused('NONCE_SPENT', show({ quote }));
+    await refused(
+      'SESSION_UNKNOWN',
+      wire.server.post(PATHS.diskAsk, { session: 'ab'.repeat(16) }, diskAskReply),
+    );
+  },
+);

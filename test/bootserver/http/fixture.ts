@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger, type Logger } from '../../../base/log.ts';
 import type { BootEvent } from '../../../bootserver/directory.ts';
+import type { Delivery } from '../../../bootserver/http/delivery.ts';
 import type { HttpLimits } from '../../../bootserver/http/limits.ts';
 import type { ScriptSource } from '../../../bootserver/http/parts.ts';
 import { type HttpServer, startHttp } from '../../../bootserver/http/server.ts';
@@ -114,7 +115,13 @@ export type Fixture = {
 };
 
 export async function startFixture(
-  options: { limits?: Partial<HttpLimits>; script?: ScriptSource; image?: Uint8Array; log?: Logger } = {},
+  options: {
+    limits?: Partial<HttpLimits>;
+    delivery?: Delivery;
+    script?: ScriptSource;
+    image?: Uint8Array;
+    log?: Logger;
+  } = {},
 ): Promise<Fixture> {
   const root = await mkdtemp(join(tmpdir(), 'bootwave-http-'));
   const [images, loaders] = [join(root, 'images'), join(root, 'loaders')];
@@ -130,6 +137,7 @@ export async function startFixture(
     script: options.script ?? (async (mac) => `#!ipxe\n# ${mac}\n`),
     onEvent: (event) => events.push(event),
     log: options.log ?? createLogger('http-test', 'silent'),
+    ...(options.delivery === undefined ? {} : { delivery: options.delivery }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const stop = async () => {

@@ -65,6 +65,7 @@ test('a value is set from a file or standard input, never shown, and in no argum
     [/SERVICE_NAME/, VALUE, ['set', 'web/shop:1.4', 'x']],
     [/SERVICE_NAME/, VALUE, ['set', '../x', 'x']],
     [/SECRET_NAME/, VALUE, ['set', 'web/shop', '../x']],
+    [/SECRET_NAME/, VALUE, ['set', 'web/shop@probe', 'slice-growth']],
     [/SITE_UNKNOWN/, VALUE, ['set', 'web/shop', 'x', '--site', 'nowhere']],
     [/SECRET_UNKNOWN/, '', ['remove', 'web/shop', 'absent']],
     // A value on the command line is an argument too many.

@@ -61,6 +61,7 @@ async function startNode(t: ExecutionContext, paths: DataPaths, n: number, port:
       return { ...facts, hardware: { ...facts.hardware, nics } };
     },
     wipe: async () => ({ report: '{}', open: false }),
+    showDisks: async () => '{}',
     discover: async () => [`https://127.0.0.1:${port()}`],
     heartbeat: async () => ({ running: RUNNING, uptime: 1, healthy: true, reason: '' }),
     show: (view) => views.push(view),

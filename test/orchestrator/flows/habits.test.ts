@@ -80,6 +80,48 @@ test('what goes on is told a day later at the soonest, and by then it is usual; 
   t.is(after.hear(line(101, { to: 300 })).unusual.length, 1);
 });
 
+test('what runs and sends nothing for days has a habit, too: it wakes up unusual', (t) => {
+  const told = (running: string[]) => {
+    const habits = new Habits();
+    const quiet = { instances: [], flows: [] };
+    for (let hour = 0; hour < 100; hour++) habits.hear({ ...line(hour), ...quiet }, running);
+    return [100, 101].flatMap((hour) => habits.hear(line(hour, { to: 300 }), running).unusual);
+  };
+  t.is(told([NAME]).length, 1);
+  t.is(told(['web/other']).length, 0, 'it has not run before');
+});
+
+test('a thousand destinations are counted where a hundred are usual', (t) => {
+  const many = Object.fromEntries(Array.from({ length: 96 }, (_, hour) => [hour, { to: 150 }]));
+  const flood = { ...many, 100: { to: 1600 }, 101: { to: 1600 } };
+  t.regex(play(flood, 101).told[0]?.what ?? '', /^1600 destinations in an hour, .* more than 150$/);
+});
+
+test('names that a node makes up push out nothing that runs', (t) => {
+  const habits = new Habits();
+  const running = Array.from({ length: 63 }, (_, i) => `web/s${i}`);
+  for (let hour = 0; hour < 96; hour++) {
+    const names = [...Array.from({ length: 64 }, (_, i) => `a/b${i}-${hour}`), 'web/s7'];
+    const instances = names.map((name): [string, string] => [name, '1']);
+    habits.hear({ ...line(hour), instances }, running);
+  }
+  const one: [string, string] = ['web/s7', '1'];
+  const again = (hour: number) =>
+    habits.hear({ ...line(hour, { to: 300 }), instances: [one] }, running).unusual;
+  t.deepEqual(
+    [...again(100), ...again(101)].map(({ service }) => service),
+    ['web/s7'],
+  );
+  // What ends and comes under other names all the time, one beside those that are there, pushes out none of them either.
+  const other = new Habits();
+  for (let hour = 0; hour < 100; hour += 0.25) {
+    const names = [`a/c${hour}`, ...running].map((name): [string, string] => [name, '1']);
+    other.hear({ ...line(hour), instances: names.toReversed() });
+    other.hear({ ...line(hour), instances: names });
+  }
+  for (const name of running) t.true(name in other.kept, name);
+});
+
 test('a node that makes names up fills neither memory nor disk', (t) => {
   const habits = new Habits();
   for (let hour = 0; hour < 8; hour++) {

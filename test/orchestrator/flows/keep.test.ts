@@ -6,6 +6,7 @@ import { dataPaths } from '../../../base/paths.ts';
 import { HabitFiles } from '../../../orchestrator/flows/habit-files.ts';
 import { startFlowKeeper } from '../../../orchestrator/flows/keep.ts';
 import { HabitKeeper } from '../../../orchestrator/flows/keep-habits.ts';
+import { AN_HOUR, type Line } from '../../../orchestrator/flows/line.ts';
 import { FlowStore } from '../../../orchestrator/flows/store.ts';
 import { who } from '../../../orchestrator/operations/flows/acts.ts';
 import { targetsOf } from '../../../orchestrator/rollout/run/targets.ts';
@@ -111,4 +112,44 @@ test('what is kept is said to the node, before the next is asked for; who repeat
   const now = Date.now();
   t.is((await store.read(same, now - 60_000, now, now)).length, 1);
   t.true(asked.get(endless)!.length >= 16);
+});
+
+test('what is usual is counted of all that a node tells, also where less is kept', async (t) => {
+  const paths = dataPaths(await scratch(t));
+  const { fleet, nodes } = await benchFor(t, { count: 1 });
+  const MORE = 4;
+  const request = async (_: string, __: string, { kept }: FlowsArgs) => {
+    const number = (kept?.number ?? 0) + 1;
+    const flows = Array.from({ length: 500 }, (_, i) => ({
+      ...({ of: 0, way: 'sent', to: `198.51.${number}.${i & 255}`, protocol: 'tcp', port: i } as const),
+      ...{ packets: 1, bytes: 60, from: 0, until: 0 },
+    }));
+    const instances = [{ name: 'web/shop', version: '1' }];
+    return { result: flowsOf({ number, instances, flows, more: number < MORE }) };
+  };
+  const stop = new AbortController();
+  let heard = 0;
+  const store = new FlowStore(paths.flows);
+  const habits = {
+    async hear(_: string, { flows }: Line) {
+      heard += flows.length;
+    },
+    tidy: async () => {},
+  };
+  const options = {
+    fleet,
+    store,
+    habits,
+    log: silent,
+    signal: stop.signal,
+    times: { ...TIMES, every: 60_000 },
+  };
+  const done = startFlowKeeper({ ...options, pool: { request } as never } as never);
+  await until(() => heard >= MORE * 500);
+  stop.abort();
+  await done;
+  const now = Date.now();
+  const lines = await store.read(nodes[0]!.id, now - 3600_000, now, now);
+  t.true(lines.reduce((sum, { flows }) => sum + flows.length, 0) < 2 * AN_HOUR.most + 10);
+  t.is(heard % 500, 0);
 });

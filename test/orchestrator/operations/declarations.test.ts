@@ -252,7 +252,7 @@ test('what takes two people, what needs no server, what is never asked for from 
 });
 
 /** Commands of which each asks for operations of other names. */
-const MADE_OF_OTHERS = ['node watch'];
+const MADE_OF_OTHERS = ['node watch', 'slice cp'];
 /** A rack in a box is not the fleet. */
 const NO_FLEET = /^(lab|demo)\b/;
 

@@ -2,14 +2,18 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, createServer } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
+import { z } from 'zod';
 import type { DataPaths } from '../../../base/paths.ts';
 import { loadAuthority, rootPem, spkiOf } from '../../../keys/authority.ts';
 import { readCredential } from '../../../keys/credential.ts';
 import type { AuthorityName } from '../../../keys/layout.ts';
 import { ask } from '../../../orchestrator/operations/client.ts';
+import { MOST_ASK } from '../../../orchestrator/operations/lines.ts';
 import { MOST_OF_ONE, openNetworkDoor } from '../../../orchestrator/operations/network-door.ts';
+import { type Operation, operation } from '../../../orchestrator/operations/operation.ts';
 import { remoteWay } from '../../../orchestrator/operations/remote.ts';
 import { OperatorRegister } from '../../../orchestrator/operators/register.ts';
 import { serverIdentity } from '../../../orchestrator/up/server-certificate.ts';
@@ -24,13 +28,13 @@ const HOUR = 3600_000;
 async function elsewhere(t: ExecutionContext) {
   const { paths } = await redisFor(t);
   await keysIn(paths.keys);
-  const house = await houseOf(t, paths);
+  const house: Awaited<ReturnType<typeof houseOf>> = await houseOf(t, paths);
   const shows: ((shown: { key: KeyObject; chainPem: string }) => void)[] = [];
   let identity = await serverIdentity(await loadAuthority(paths.keys, 'servers'), null);
   const stop = new AbortController();
   const root = await rootPem(paths.keys);
   const { port, done } = await openNetworkDoor(
-    { ...house, signal: stop.signal },
+    { ...house, signal: stop.signal, find: (name) => house.find(name) },
     {
       port: 0,
       rootPem: root,
@@ -208,6 +212,69 @@ test('a port that is taken is refused by its code', async (t) => {
   const identity = { current: () => current, onChange: () => {} };
   const root = await rootPem(paths.keys);
   await t.throwsAsync(openNetworkDoor(house, { port, identity, rootPem: root }), { code: 'OPERATORS_PORT' });
+});
+
+/** A connection as a person makes it who writes their own client. */
+async function rawly(
+  t: ExecutionContext,
+  { paths, port, rootFile }: Pick<Awaited<ReturnType<typeof elsewhere>>, 'paths' | 'port' | 'rootFile'>,
+) {
+  const { file } = await operatorOf(
+    paths,
+    { name: 'eve', role: 'slice-owner', slices: ['probe'] },
+    Date.now(),
+  );
+  const pem = await readFile(file, 'utf8');
+  const ca = await readFile(rootFile, 'utf8');
+  const socket = connect({ host: '127.0.0.1', port, key: pem, cert: pem, ca, servername: SERVER_NAME });
+  socket.on('error', () => {});
+  t.teardown(() => socket.destroy());
+  await new Promise((resolve) => socket.once('data', resolve));
+  return socket;
+}
+
+test('who asks and does not read, or asks much at once, has the server keep little for them', async (t) => {
+  const world = await elsewhere(t);
+  const { house } = world;
+  let asked = 0;
+  let hold: Promise<void> = Promise.resolve();
+  const long = operation({
+    ...{ name: 'long', help: 'x', who: 'anyone', input: z.object({}), result: z.string() },
+    act: async () => async () => {
+      asked += 1;
+      await hold;
+      return 'x'.repeat(2 ** 22);
+    },
+  }) as Operation;
+  house.find = () => long;
+  const line = `${JSON.stringify({ operation: 'long', input: {} })}\n`;
+  const deaf = await rawly(t, world);
+  deaf.pause();
+  for (let i = 0; i < 16; i += 1) deaf.write(line);
+  while (asked === 0) await sleep(5);
+  await sleep(1000);
+  t.true(asked < 5, `${asked} answers lie there`);
+  let read = 0;
+  deaf.on('data', (bytes: Buffer) => {
+    read += bytes.length;
+  });
+  deaf.resume();
+  while (read < 16 * 2 ** 22) await sleep(5);
+  t.is(asked, 16, 'who reads again is answered again');
+  deaf.destroy();
+
+  const release = Promise.withResolvers<void>();
+  hold = release.promise;
+  const much = await rawly(t, world);
+  const closed = new Promise((resolve) => much.once('close', resolve));
+  let sent = 0;
+  const big = `${JSON.stringify({ operation: 'long', input: { x: 'x'.repeat(MOST_ASK - 100) } })}\n`;
+  void (async () => {
+    for (; !much.destroyed && sent < 16; sent += 1) await new Promise((resolve) => much.write(big, resolve));
+  })();
+  await closed;
+  t.true(sent < 8, `${sent} requests of ${big.length} bytes were kept`);
+  release.resolve();
 });
 
 test('who holds as many connections as one person may have keeps nobody else out', async (t) => {

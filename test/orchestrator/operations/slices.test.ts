@@ -196,6 +196,37 @@ test('an owner reads nothing of the fleet by planning: no other node, no slice, 
   t.false(JSON.stringify([seen, after]).includes('whose'));
 });
 
+test('nobody fills the history, or the log of decisions, by asking again and again', async (t) => {
+  const { as, member, fleet } = await elsewhere(t);
+  await member(1, []);
+  const core = await as({ name: 'ann' });
+  await core.say('slice create', wish('probe', 1));
+  const owner = await as({ name: 'eve', role: 'slice-owner', slices: ['probe'] });
+  const again = async (name: string, times: number, input: (i: number) => object) => {
+    const codes = new Map<string, number>();
+    for (let i = 0; i < times; i += 1) {
+      const code = await owner.say(name, input(i)).then(
+        () => 'done',
+        (error: { code: string }) => error.code,
+      );
+      codes.set(code, (codes.get(code) ?? 0) + 1);
+    }
+    return Object.fromEntries(codes);
+  };
+  t.deepEqual(await again('node list', 103, () => ({})), { OPERATOR_ROLE: 103 });
+  const now = Date.now();
+  t.deepEqual(await again('slice extend', 61, () => ({ name: 'probe', expires: now + 91 * DAY })), {
+    SLICE_DATE: 61,
+  });
+  const later = (i: number) => ({ name: 'probe', expires: now + 60 * DAY + i });
+  t.deepEqual(await again('slice extend', 63, later), { done: 60, OPERATOR_PACE: 3 });
+  for (let i = 0; i < 61; i += 1) await core.say('slice extend', later(200 + i));
+  const actions = Map.groupBy(await fleet.audit.read(), ({ action, actor }) => `${actor} ${action}`);
+  t.is(actions.get('operator:eve refused')?.length, 100);
+  t.regex(actions.get('operator:eve refused')?.at(-1)?.reason ?? '', /is not written/);
+  t.is(actions.get('operator:eve slice')?.length, 60);
+});
+
 test('what is no slice is refused with the field, and nothing is made', async (t) => {
   const { as, member } = await elsewhere(t);
   await member(1, []);

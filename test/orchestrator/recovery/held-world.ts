@@ -27,7 +27,7 @@ export async function heldWorld(t: ExecutionContext) {
   const breaker: { why: string | null } = { why: null };
   const clock = { now: START };
   const recovery = new Held({
-    ...{ fleet, signer: signer.client, log: silent, now: () => clock.now },
+    ...{ fleet, folder: paths.evidence, signer: signer.client, log: silent, now: () => clock.now },
     breaker: (act) => (act === 'wipe' ? breaker.why : null),
   });
   const bans = world.bans;

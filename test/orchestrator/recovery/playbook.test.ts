@@ -384,6 +384,11 @@ test('what a system outside says is no reason for a wipe, and whoever is suspect
   t.like(signalled(fenced, NODE, asks, T0), { road: 'compromised', step: 'fenced', signal: 'measurement' });
 });
 
+test('a machine that reads every byte of its disks before it wipes them has the time for that, too', (t) => {
+  t.is(wipeTime(50e6, 'all') - wipeTime(50e6), 4 * 3600_000);
+  t.is(wipeTime(50e6, 'heads') - wipeTime(50e6), 10 * 60_000);
+});
+
 test('in whatever order it is seen, said and suspected: what a server has seen counts as seen, and who is suspected waits', (t) => {
   const kinds = ['silent', 'smart', 'reported', 'suspected', 'measurement', 'operator'] as const;
   const one = (signal: (typeof kinds)[number]) => ({

@@ -1,6 +1,7 @@
 /** A service is frozen by a person, and its nodes are, over the real wire. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { refusal } from '../../../base/error.ts';
 import * as acts from '../../../orchestrator/operations/restraint/acts.ts';
 import { startRestraintKeeper } from '../../../orchestrator/restraints/keep.ts';
 import { HOLDERS } from '../../../orchestrator/upkeep/holders.ts';
@@ -110,6 +111,26 @@ test('an image from before refuses such an order as a whole, and what it had sta
     t.false(orderSchema.safeParse({ ...order, restraints: wrong }).success, JSON.stringify(wrong));
   const twice = { name: NAME, how: 'freeze' };
   t.false(orderSchema.safeParse({ ...order, restraints: [twice, twice] }).success);
+});
+
+test('the history of a node whose image refuses such orders says so, once', async (t) => {
+  let tries = 0;
+  const { acting, fleet } = await house(t, 1, (options) => {
+    const request: typeof options.pool.request = async (id, op, ...rest) => {
+      if (op !== 'order') return options.pool.request(id, op, ...rest);
+      tries += 1;
+      throw refusal('ORDER_MALFORMED', 'an order has no field restraints', 'none');
+    };
+    return startRestraintKeeper({ ...options, pool: { request } });
+  });
+  const frozen = acts.freeze({ service: NAME, nodes: [], reason: 'x' }, acting);
+  await until(() => tries > 2);
+  const said = (await fleet.audit.read()).filter(({ action }) => action === 'restraint');
+  t.deepEqual(
+    said.map(({ reason }) => reason),
+    ['its image is from before services could be frozen: it refuses every order that says so'],
+  );
+  await frozen;
 });
 
 test('what is nowhere, or not restrained, is said, and nothing is decided', async (t) => {

@@ -3,9 +3,9 @@
  * signs images, the old one would not start any more. At every moment there is a complete loader that starts, whenever
  * the power fails.
  */
-import { mkdir, open, readFile, rename, rmdir } from 'node:fs/promises';
+import { mkdir, readFile, rename, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { syncFolder, withFile } from '../../../../base/files.ts';
+import { syncFolder, withFile, writeSynced } from '../../../../base/files.ts';
 import { forbiddenDigests } from '../../../../formats/efi/secure-boot-lists.ts';
 import { authenticodeSha256 } from '../../../../formats/pe/authenticode.ts';
 import { FALLBACK_LOADER, SYSTEMD_LOADER } from '../disk/install.ts';
@@ -77,13 +77,7 @@ async function replaceInPlace(path: string, content: Uint8Array): Promise<void> 
   const fresh = freshFor(path);
   const folder = dirname(fresh);
   await mkdir(folder, { recursive: true });
-  const handle = await open(fresh, 'w', 0o600);
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await writeSynced(fresh, content, 'w', 0o600);
   await syncFolder(folder);
   await rename(fresh, path);
   await syncFolder(dirname(path));

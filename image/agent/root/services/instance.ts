@@ -30,6 +30,8 @@ export type InstancePlaces = FreezerPlaces & {
   networks: string;
   /** See `InstanceFolders`. */
   shared: string;
+  /** The program of copy.c, for instances of slices. */
+  copy: string;
 };
 
 const recordSchema = z.strictObject({
@@ -122,6 +124,7 @@ export async function writeInstance(
     {
       ...{ root, state, shared: places.shared, network: join(places.networks, place.interface) },
       secrets: secrets?.folder ?? null,
+      copy: slice === null ? null : places.copy,
     },
     id,
   );

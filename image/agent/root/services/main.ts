@@ -22,6 +22,7 @@ await serve(
     units: '/run/systemd/system',
     networks: '/run/netns',
     cgroups: '/sys/fs/cgroup',
+    copy: '/usr/lib/bootwave/bootwave-copy',
     secrets: secretsIn(RUN),
     ...SPACE,
     believed: `${STATE}/services/releases`,

@@ -1,4 +1,5 @@
 /** What crun is told of an instance (OCI runtime specification 1.0.2): a pure function of its manifest and its place. */
+import { COPY_PROGRAM } from '../../../../protocol/service/copy.ts';
 import type { Manifest } from '../../../../protocol/service/manifest.ts';
 import { SECRETS_FOLDER } from '../../../../protocol/service/secrets.ts';
 import { type Place, RANGE } from './place.ts';
@@ -15,6 +16,8 @@ export type InstanceFolders = {
   network: string;
   /** The folder with its secrets; null: it has none. */
   secrets: string | null;
+  /** The program of copy.c; null: it is of no slice. */
+  copy: string | null;
 };
 
 /** Bytes of /tmp and of /run, each; in memory, and counted against the instance's. */
@@ -51,6 +54,7 @@ export function ociConfig(manifest: Manifest, place: Place, folders: InstanceFol
       ...mounts.map(({ path }) => bind(path, folders.shared, 'ro')),
       // Last: nothing of a manifest is mounted over them.
       ...(folders.secrets === null ? [] : [bind(SECRETS_FOLDER, folders.secrets, 'ro')]),
+      ...(folders.copy === null ? [] : [program(COPY_PROGRAM, folders.copy)]),
     ],
     linux: {
       namespaces: [
@@ -96,4 +100,9 @@ const mount = (destination: string, type: string, options: string[]) => ({
 const bind = (destination: string, source: string, access: 'ro' | 'rw') => ({
   ...{ destination, type: 'bind', source },
   options: ['bind', access, 'nosuid', 'nodev', 'noexec', 'rprivate'],
+});
+
+const program = (destination: string, source: string) => ({
+  ...{ destination, type: 'bind', source },
+  options: ['bind', 'ro', 'nosuid', 'nodev', 'rprivate'],
 });

@@ -75,11 +75,11 @@ export async function lookAtSlices(
   await tellWaits(edge.redis, SLICE_WAITS, waits, memory.told, (slice, reason) =>
     log.warn({ code: 'SLICE_WAITS', slice, reason }, 'a slice is not as it should be'),
   );
-  // Of before the look: what came meanwhile, its own steps with it, is looked at again.
+  // `news` was read before the look: what came during it, also by its own steps, is looked at next time.
   memory.last = { news, at: now };
 }
 
-/** What rests on a word that does not stand any more. */
+/** Ends rollouts of slices for which something else has been decided since. */
 export async function endOrphans({ fleet, redis }: Edge, log: Logger, now: number): Promise<void> {
   const { rollouts } = fleet.decisions;
   const orphans = rollouts.live.filter((id) => {

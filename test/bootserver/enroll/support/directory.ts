@@ -1,11 +1,13 @@
 import { BootwaveError } from '../../../../base/error.ts';
 import type {
   BootIntent,
+  DisksSaid,
   IssuedCertificate,
   NodeDirectory,
   Reattestation,
   ReattestDecision,
 } from '../../../../bootserver/directory.ts';
+import type { DiskRead } from '../../../../protocol/enrolment/disk-evidence.ts';
 import type { Enrolment, EnrolmentDecision } from '../../../../protocol/enrolment/enrolment.ts';
 import type { Heartbeat } from '../../../../protocol/enrolment/heartbeat.ts';
 import type { WipeReport } from '../../../../protocol/enrolment/wipe.ts';
@@ -21,6 +23,9 @@ export class MemoryDirectory implements NodeDirectory {
   readonly heartbeats: { id: string; heartbeat: Heartbeat }[] = [];
   readonly attested: { id: string; shown: Reattestation }[] = [];
   readonly wipes: { id: string; shown: Reattestation; report: WipeReport }[] = [];
+  /** What it asks machines that are held to read. */
+  disks: DiskRead | null = null;
+  readonly shown: { id: string; shown: Reattestation; said: DisksSaid }[] = [];
   reattestDecision: ReattestDecision = {
     state: 'ok',
     verdict: { attested: 'ok', reason: 'as published', secureBoot: true },
@@ -91,6 +96,17 @@ export class MemoryDirectory implements NodeDirectory {
   async wiped(id: string, shown: Reattestation, report: WipeReport): Promise<void> {
     this.#check();
     this.wipes.push({ id, shown, report });
+    this.#tell();
+  }
+
+  async disksAsked(): Promise<DiskRead | null> {
+    this.#check();
+    return this.disks;
+  }
+
+  async disksShown(id: string, shown: Reattestation, said: DisksSaid): Promise<void> {
+    this.#check();
+    this.shown.push({ id, shown, said });
     this.#tell();
   }
 

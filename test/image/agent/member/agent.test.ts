@@ -2,11 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { BootwaveError } from '../../../../base/error.ts';
 import { Agent, type Edges } from '../../../../image/agent/member/agent.ts';
 import { BootServer } from '../../../../image/agent/member/boot-server.ts';
 import type { View } from '../../../../image/agent/member/core/state.ts';
 import { verifyTime } from '../../../../image/agent/root/server-time.ts';
 import { CLOCK_OFF, type HelperRequest } from '../../../../protocol/agent/machine.ts';
+import { writeDiskEvidence } from '../../../../protocol/enrolment/disk-evidence.ts';
 import { writeReport } from '../../../../protocol/enrolment/wipe.ts';
 import { MemoryDirectory } from '../../../bootserver/enroll/support/directory.ts';
 import { Fleet, serve, type TestServer } from '../../../bootserver/enroll/support/fleet.ts';
@@ -38,6 +40,7 @@ function boot(
     askHelper: helper.askHelper,
     facts: helper.facts,
     wipe: async () => ({ report: '{}', open: false }),
+    showDisks: async () => '{}',
     discover: async () => urls(),
     heartbeat: async () => ({ running: RUNNING, uptime: 1, healthy: true, reason: '' }),
     show: (view) => {
@@ -139,6 +142,9 @@ test.serial(
     const { askHelper } = helperOn(folder, software);
     const report = writeReport({ incident: 1, wiped: ['0x5000c500'], left: [], open: [] });
     const taken: unknown[] = [];
+    const shown = writeDiskEvidence({ incident: 1, read: 'heads', disks: [], missing: [] });
+    directory.disks = 'heads';
+    const did: string[] = [];
     let wipes = 0;
     const agent = boot(t, () => [url], software, {
       askHelper: (async (request: HelperRequest) => {
@@ -146,7 +152,12 @@ test.serial(
         taken.push(request.envelope);
         return { digest: `${taken.length}` };
       }) as never,
+      showDisks: async (read) => {
+        did.push(read);
+        return shown;
+      },
       wipe: async () => {
+        did.push(`wipe, ${directory.shown.length} shown`);
         wipes += 1;
         // The boot server forgets the session meanwhile: nothing is wiped a second time.
         if (wipes === 1) directory.available = false;
@@ -177,8 +188,42 @@ test.serial(
     await agent.until(inPhase('healthy'));
     t.like(directory.wipes[0], { id, report: { incident: 1, wiped: ['0x5000c500'] } });
     t.is(wipes, 1);
+    t.deepEqual(did, ['heads', 'wipe, 1 shown']);
+    t.like(directory.shown[0], { id, said: { report: shown } });
     t.deepEqual(taken.slice(0, 2), [order, later]);
     t.not(directory.certificates.get(id)?.spkiDigest, spkiDigest);
+  },
+);
+
+test.serial(
+  'a machine that cannot show its disks, or whose boot server knows no such question, wipes all the same',
+  async (t) => {
+    for (const isOlder of [true, false]) {
+      const { url, directory } = await server(t);
+      const { askHelper } = helperOn(folder, software);
+      directory.disks = 'heads';
+      if (isOlder)
+        directory.disksAsked = async () => {
+          throw new BootwaveError({ code: 'NOT_FOUND', what: 'there is no such page' });
+        };
+      const agent = boot(t, () => [url], software, {
+        askHelper: (async (request: HelperRequest) =>
+          request.operation === 'take-order' ? { digest: '1' } : askHelper(request)) as never,
+        showDisks: async () => {
+          throw new Error('EIO');
+        },
+        wipe: async () => ({
+          report: writeReport({ incident: 1, wiped: ['0x5'], left: [], open: [] }),
+          open: false,
+        }),
+      });
+      await agent.until(inPhase('pending'));
+      const payload = Buffer.from(JSON.stringify({ incident: { number: 1 } })).toString('base64');
+      const order = { payload, keyId: 'a'.repeat(64), signature: '' };
+      directory.decisions.set(directory.enrolments[0]!.id, { state: 'held', name: 'n1', reason: 'x', order });
+      await directory.until(() => directory.wipes.length > 0);
+      t.is(directory.shown.length, 0);
+    }
   },
 );
 

@@ -70,6 +70,7 @@ test('with a life of seconds a node renews in time, over and over, and is never 
     askHelper: helper.askHelper,
     facts: helper.facts,
     wipe: async () => ({ report: '{}', open: false }),
+    showDisks: async () => '{}',
     discover: async () => [`https://127.0.0.1:${server.port}`],
     heartbeat: async () => ({ running: RUNNING, uptime: 1, healthy: true, reason: '' }),
     show: (view) => views.push(view),

@@ -8,6 +8,8 @@ import { kill, orchestratorProcess } from './process.ts';
 import { type Bench, benchFor, hasEnded, SPEC, twice } from './support.ts';
 
 const ANN = { actor: 'operator:ann', at: 1 };
+/** No node fails here, however little of the processor it gets. */
+const timeouts = { ...SPEC.timeouts, activate: '120s', rollback: '120s', unhealthy: '60s', silent: '120s' };
 
 async function begin(
   { fleet, root }: Bench,
@@ -16,7 +18,7 @@ async function begin(
 ) {
   const acting = { fleet, paths: dataPaths(root), by: { ...ANN, at: Date.now() }, identity: ANN };
   const { id, later } = await start(
-    { spec: JSON.stringify({ ...SPEC, ...spec }), ...how },
+    { spec: JSON.stringify({ ...SPEC, timeouts, ...spec }), ...how },
     acting as unknown as Acting,
   );
   return [id, ...later] as [string, ...string[]];

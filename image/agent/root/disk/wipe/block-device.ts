@@ -11,9 +11,14 @@ const FLUSH = 60_000;
 /**
  * Exclusive: the kernel refuses a disk that is mounted, or part of one that is in use.
  * @param path of the whole disk
+ * @param access as in open(2)
  */
-export async function withBlockDevice<T>(path: string, use: (target: Target) => Promise<T>): Promise<T> {
-  const handle = await open(path, constants.O_RDWR | constants.O_EXCL | constants.O_SYNC);
+export async function withBlockDevice<T>(
+  path: string,
+  use: (target: Target) => Promise<T>,
+  access: number = constants.O_RDWR,
+): Promise<T> {
+  const handle = await open(path, access | constants.O_EXCL | constants.O_SYNC);
   try {
     const size = Number((await mustRun('blockdev', ['--getsize64', path])).stdout);
     return await use(targetOf(path, handle, size));

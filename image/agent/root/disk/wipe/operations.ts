@@ -1,15 +1,18 @@
-/** What root does when an order of an incident is in force: it lets go of the disks, wipes them, and says what came of it. */
+/** What root does when an order of an incident is in force: it lets go of the disks, shows what is on them, wipes them, and says what came of it. */
+import { constants } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { BootwaveError, messageOf } from '../../../../../base/error.ts';
 import { mustRun, run } from '../../../../../base/run.ts';
 import type { WipeResults } from '../../../../../protocol/agent/wipe.ts';
+import { type DiskRead, writeDiskEvidence } from '../../../../../protocol/enrolment/disk-evidence.ts';
 import { type WipeReport, writeReport } from '../../../../../protocol/enrolment/wipe.ts';
-import type { Order } from '../../../../../protocol/order.ts';
+import type { Order, OrderedWipe } from '../../../../../protocol/order.ts';
 import { contentOf, type DiskFacts, lastingName } from '../layout.ts';
 import { closeLuks } from '../luks.ts';
 import { STATE_UNIT } from '../state.ts';
 import { withBlockDevice } from './block-device.ts';
+import { readEvidence } from './evidence.ts';
 import { planWipe } from './plan.ts';
 import type { Extent } from './regions.ts';
 import { wipeDisk } from './wipe.ts';
@@ -28,14 +31,7 @@ export type WipePlaces = {
 export const WIPE_OPERATIONS = {
   /** It may be cut off at any moment, and is begun again. */
   async 'disk-wipe'(_: unknown, places: WipePlaces): Promise<WipeResults['disk-wipe']> {
-    const { incident } = await places.order();
-    if (incident === undefined)
-      throw new BootwaveError({
-        code: 'ORDER_OTHER',
-        what: 'the order in force is not to wipe this machine',
-        unchanged: 'no disk was touched',
-        next: 'deliver the order first',
-      });
+    const incident = await ordered(places);
     await places.letGo();
     const plan = planWipe(await places.readDisks(), incident);
     const done: WipeReport = {
@@ -52,7 +48,33 @@ export const WIPE_OPERATIONS = {
     await writeFile(places.diskless, '');
     return { report: writeReport(done), open: done.open.length > 0 };
   },
+  /** Of the disks that the wipe would wipe, and nothing is written to them. */
+  async 'disk-evidence'(
+    { read }: { read: DiskRead },
+    places: WipePlaces,
+  ): Promise<WipeResults['disk-evidence']> {
+    const incident = await ordered(places);
+    await places.letGo();
+    const { wipe: disks } = planWipe(await places.readDisks(), incident);
+    const report = await readEvidence({ incident: incident.number, read, disks }, async (disk, use) => {
+      const partitions = await extentsOf(disk);
+      return withBlockDevice(disk.path, (target) => use(target, partitions), constants.O_RDONLY);
+    });
+    return { report: writeDiskEvidence(report) };
+  },
 };
+
+/** @throws BootwaveError `ORDER_OTHER` */
+async function ordered({ order }: WipePlaces): Promise<OrderedWipe> {
+  const { incident } = await order();
+  if (incident !== undefined) return incident;
+  throw new BootwaveError({
+    code: 'ORDER_OTHER',
+    what: 'the order in force is not to wipe this machine',
+    unchanged: 'no disk was touched',
+    next: 'deliver the order first',
+  });
+}
 
 /** @returns why it is not wiped; empty: it is */
 async function wipeOne(disk: DiskFacts): Promise<string> {

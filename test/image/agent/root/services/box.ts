@@ -5,6 +5,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { mustRun, type RunResult, run } from '../../../../../base/run.ts';
+import { buildCopy } from '../../../../../image/agent/root/services/copy/build.ts';
 import { writeInstance } from '../../../../../image/agent/root/services/instance.ts';
 import { processOf } from '../../../../../image/agent/root/services/oci.ts';
 import { type Place, placeOf } from '../../../../../image/agent/root/services/place.ts';
@@ -67,7 +68,9 @@ export async function box(t: ExecutionContext) {
     networks: '/run/netns',
     cgroups: '/sys/fs/cgroup',
     shared: join(folder, 'shared'),
+    copy: join(folder, 'bootwave-copy'),
   };
+  await buildCopy(places.copy);
   await mkdir(places.units);
   /** The lines of a unit, as systemd runs them. */
   const unit = async (name: string, kind: string) => {

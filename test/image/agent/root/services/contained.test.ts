@@ -3,7 +3,7 @@
  * (test/rack/service.test.ts): what a service that went bad can reach.
  */
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { mustRun } from '../../../../../base/run.ts';
@@ -99,6 +99,9 @@ test.serial('what was declared is reached, from outside and to outside; nothing 
   await must('ip', '-n', 'outside', 'route', 'add', '198.18.0.0/15', 'via', '10.93.0.1');
   const outside = (...args: string[]) => exec('ip', 'netns', 'exec', 'outside', ...args);
   await writeFile(join(folder, 'index.html'), 'outside');
+  await mkdir(join(folder, 'cgi-bin'));
+  const who = '#!/bin/sh\nprintf "\\r\\n%s" "$REMOTE_ADDR"\n';
+  await writeFile(join(folder, 'cgi-bin/who'), who, { mode: 0o755 });
   for (const port of ['8001', '8002'])
     node.beside('ip', 'netns', 'exec', 'outside', 'busybox', 'httpd', '-f', '-p', port, '-h', folder);
   node.beside('busybox', 'httpd', '-f', '-p', '8003', '-h', folder);
@@ -129,6 +132,7 @@ test.serial('what was declared is reached, from outside and to outside; nothing 
   await until(async () => (await outside(...get('http://10.93.0.1/'))).stdout === 'hello\n');
   t.is((await exec(...get(`http://${place.address}:81/`))).code, 0, 'the node itself asks for health');
   t.is(await from('fleet.web', 'http://10.93.0.2:8001/'), 'outside');
+  t.regex(await from('fleet.web', 'http://10.93.0.2:8001/cgi-bin/who'), /:10\.93\.0\.1\b/, 'as its node');
 
   // Nobody answers: each waits until its time is over, so they do it together.
   const outsider = async (url: string) => (await outside(...get(url))).stdout;

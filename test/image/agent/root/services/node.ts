@@ -37,6 +37,7 @@ export async function setUp(t: ExecutionContext) {
       store: at('store'),
       states: at('states'),
       shared: at('shared'),
+      copy: at('bootwave-copy'),
     },
     ...{ believed: at('believed'), handed: at('handed'), downloads: at('downloads') },
     ...{ releaseRoot: keys.root, architecture: 'x64', memory: 2 ** 32 },
