@@ -20,7 +20,7 @@ function life(text: string): number {
 }
 
 /** Milliseconds after a signal until a start that has not ended is given up: more than its parts have to end. */
-const START_ENDS = 3500;
+const START_ENDS = 6500;
 /** Milliseconds after an error was reported until the process ends, whatever still runs. */
 const ERROR_TOLD = 1000;
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BootwaveError, messageOf } from '../../base/error.ts';
 import type { Logger } from '../../base/log.ts';
 import type { DataPaths } from '../../base/paths.ts';
-import { aborted } from '../../base/wait.ts';
+import { aborted, atMost } from '../../base/wait.ts';
 import { Delivery } from '../../bootserver/http/delivery.ts';
 import { ImageStore } from '../../bootserver/http/image-store.ts';
 import { perMetadata, Released } from '../../image/publish/released.ts';
@@ -126,6 +126,12 @@ export async function up(
     await lock.close();
     throw error;
   });
+  let isUp = false;
+  // Whoever gives up a start that hangs does not wait for it: the Redis that it began would be left.
+  aborted(signal)
+    .then(() => sleep(PATIENCE, undefined, { ref: false }))
+    .then(() => (isUp ? undefined : connection.close()))
+    .catch((cause: unknown) => log.error({ reason: messageOf(cause) }, 'Redis did not close'));
   try {
     // Before the first port opens: a Redis that forgot a ban must not let anybody in for a moment.
     const { fleet, bans } = await openFleet(paths, connection.redis, log);
@@ -260,17 +266,16 @@ export async function up(
       await connection.close();
       await lock.close();
     })();
+    isUp = true;
     return { addresses: wires.addresses, reload: () => wires.reload(), done };
   } catch (error) {
     abort.abort();
-    const ended = Promise.allSettled(ends).then(async () => {
-      await connection.close();
-      await lock.close();
-    });
     // Whatever hangs, the reason is reported; the command then ends the process and with it the ports.
-    await Promise.race([ended, sleep(PATIENCE, undefined, { ref: false })]).catch((cause: unknown) =>
-      log.error({ reason: messageOf(cause) }, 'Redis did not close'),
-    );
+    await Promise.race([Promise.allSettled(ends), sleep(PATIENCE, undefined, { ref: false })]);
+    await atMost(
+      connection.close().then(() => lock.close()),
+      PATIENCE,
+    ).catch((cause: unknown) => log.error({ reason: messageOf(cause) }, 'Redis did not close'));
     throw error instanceof BootwaveError
       ? error
       : new BootwaveError({

@@ -93,6 +93,7 @@ for (const [n, [stage, hold]] of Object.entries(STAGES).entries()) {
   test(`${signal} while ${stage}`, async (t) => {
     const wires = await twoWires(t);
     const paths = await copyOf(t, shared);
+    await mustRun('mkdir', ['-p', paths.redis]);
     const held = await hold(t, paths);
     const child = spawn(
       'ip',
@@ -121,5 +122,8 @@ for (const [n, [stage, hold]] of Object.entries(STAGES).entries()) {
     t.not(code, 0);
     t.regex(said, /\[UP_\w+\]/);
     t.is(await ports(wires), '');
+    const redis = await FileLock.open(redisFiles(paths.redis).serverLock);
+    t.true(await redis.exclusive(10), 'the Redis that it began is not left');
+    await redis.close();
   });
 }
