@@ -114,3 +114,20 @@ test.serial(
     t.true(roomFor({ ...fast, image: 1 << 30 }) > roomFor({ ...slow, image: 1 << 30 }));
   },
 );
+
+test('each download ends once, also one whose client goes away in the middle', async (t) => {
+  const seen: string[] = [];
+  const delivery = {
+    begin: () => ({ sent: () => {}, end: () => void seen.push('end') }),
+  };
+  const fixture = await startFixture({ delivery });
+  t.teardown(fixture.stop);
+  await publishHole(fixture.images, '2.0', 64 * MIB);
+  const url = `${fixture.url}/m/52-54-00-12-34-56/bootwave_2.0.efi`;
+  await (await fetch(url)).arrayBuffer();
+  const stop = new AbortController();
+  await fetch(url, { signal: stop.signal });
+  stop.abort();
+  while (seen.length < 2) await sleep(10);
+  t.is(seen.length, 2);
+});

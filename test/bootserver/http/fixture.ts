@@ -117,7 +117,7 @@ export type Fixture = {
 export async function startFixture(
   options: {
     limits?: Partial<HttpLimits>;
-    delivery?: Delivery;
+    delivery?: Pick<Delivery, 'begin'>;
     script?: ScriptSource;
     image?: Uint8Array;
     log?: Logger;
