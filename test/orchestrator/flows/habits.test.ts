@@ -112,14 +112,23 @@ test('names that a node makes up push out nothing that runs', (t) => {
     [...again(100), ...again(101)].map(({ service }) => service),
     ['web/s7'],
   );
-  // What ends and comes under other names all the time, one beside those that are there, pushes out none of them either.
-  const other = new Habits();
-  for (let hour = 0; hour < 100; hour += 0.25) {
-    const names = [`a/c${hour}`, ...running].map((name): [string, string] => [name, '1']);
-    other.hear({ ...line(hour), instances: names.toReversed() });
-    other.hear({ ...line(hour), instances: names });
+  // What ends and comes under other names all the time, beside those that are there, pushes out none of them either.
+  const all = (names: string[]) => names.map((name): [string, string] => [name, '1']);
+  const daysOf = (of: Habits, name: string) => of.kept[name]?.days.length ?? 0;
+  const [slow, quick] = [new Habits(), new Habits()];
+  for (let hour = 0; hour < 100; hour++) {
+    const last = [...running, `a/c${hour - 1}`];
+    slow.hear({ ...line(hour), instances: all(hour % 2 === 0 ? last : last.toReversed()) });
+    slow.hear({ ...line(hour), instances: all([`a/c${hour}`, ...running]) });
+    for (const part of ['a', 'b', 'c']) {
+      const names = [`a/d${hour}${part}`, ...running];
+      quick.hear({ ...line(hour), instances: all(names.toReversed()) });
+      quick.hear({ ...line(hour), instances: all(names) });
+    }
+    const days = hour === 0 ? 0 : 1 + Math.floor((hour - 1) / 24);
+    for (const name of running)
+      t.deepEqual([daysOf(slow, name), daysOf(quick, name)], [days, days], `${name} in hour ${hour}`);
   }
-  for (const name of running) t.true(name in other.kept, name);
 });
 
 test('a node that makes names up fills neither memory nor disk', (t) => {
