@@ -32,13 +32,13 @@ export async function execIn(
   const asked = { ...defined(where), command: [...words] };
   let all = Promise.resolve();
   let failed: unknown;
-  const onOpened = (opened: object, bytes: Duplex) => {
+  const onOpened = (_: object, bytes: Duplex) => {
     const fail = (error: unknown) => {
       failed ??= error;
       bytes.destroy();
     };
     for (const to of [output, errors]) to.once('error', fail);
-    all = show(opened, bytes, output, errors).catch(fail);
+    all = show(bytes, output, errors).catch(fail);
     if (input === null) bytes.end();
     else input.on('error', () => bytes.destroy()).pipe(bytes);
   };
@@ -65,13 +65,12 @@ function onSign(text: string, { name, command }: { name: string; command: string
   });
 }
 
-async function show(opened: object, bytes: Duplex, output: Writable, errors: Writable): Promise<void> {
+async function show(bytes: Duplex, output: Writable, errors: Writable): Promise<void> {
   const decoder = new ChunkDecoder();
-  // Of an instance that is not theirs a terminal gets what it gets of a console.
-  const theirs = 'theirs' in opened && opened.theirs === true;
+  // What is shown comes through a node, which may be in somebody else's hands: a terminal gets of it what it gets of a console.
   const filter = (to: Writable) => {
     const text = new ConsoleText();
-    return (piece: Buffer) => ('isTTY' in to && to.isTTY === true && !theirs ? text.next(piece) : piece);
+    return (piece: Buffer) => ('isTTY' in to && to.isTTY === true ? text.next(piece) : piece);
   };
   const to = { out: output, err: errors };
   const shown = { out: filter(output), err: filter(errors) };

@@ -29,7 +29,7 @@ export type Ran = {
  * @throws BootwaveError `EXEC_*`, `SLICE_*`, `SIGNER_GRANT_*`, `GRANT_*`, `LINK_*`, `NODE_NOT_LINKED`, `OPERATION_CERTIFICATE`
  */
 export async function exec({ name, node: word, service, command }: Asked, acting: Acting): Promise<Ran> {
-  const { fleet, paths, by, carrying, identity, signal } = acting;
+  const { fleet, paths, by, carrying, signal } = acting;
   if (carrying === undefined)
     throw refusal(
       'EXEC_DOOR',
@@ -61,7 +61,7 @@ export async function exec({ name, node: word, service, command }: Asked, acting
   const done = await carry({
     ...{ grant, slice: name, still, signal, times: TIMES },
     // Whose instance it is may have it do to their terminal what they want.
-    begin: () => carrying.begin({ node: node.name, service: shown, theirs: identity.role === 'slice-owner' }),
+    begin: () => carrying.begin({ node: node.name, service: shown }),
     ask: async (op, args, options) => (await pool.request(node.id, op, args, options)).result,
   });
   const at = Date.now();
