@@ -137,6 +137,8 @@ function silenceIn({ signals }: Policy): number {
  * them: whoever owns that can make the automation stand still, and more of it go on than there should, up to the numbers of the rules
  */
 export async function readGuard(fleet: Fleet, now: number, heardAt: HeardAt = () => null): Promise<Guard> {
+  // Another server may have opened incidents a moment ago.
+  await fleet.decisions.look();
   const [usage, sites, seen, rules, resumed, minimums] = await Promise.all([
     fleetUsage(fleet),
     fleet.sites.list(),
