@@ -11,7 +11,7 @@ async function main(argv: string[]): Promise<number> {
     await (await program(argv.slice(2))).parseAsync(argv);
     return Number(process.exitCode ?? 0);
   } catch (raw) {
-    const error = ofTheSystem(raw) ?? raw;
+    const error = ofTheSystem(raw, argv.slice(2)) ?? raw;
     if (
       error instanceof Error &&
       'exitCode' in error &&

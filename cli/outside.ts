@@ -15,11 +15,23 @@ const NEXT: Readonly<Record<string, string>> = {
   EIO: 'the disk fails: look at the log of the kernel (dmesg)',
 };
 
-/** @returns the coded error of what the system refused; null for anything that is a fault of ours */
-export function ofTheSystem(error: unknown): BootwaveError | null {
+/** The same of a file that somebody named. */
+const NEXT_NAMED: Readonly<Record<string, string>> = {
+  ENOENT: 'name a file that is there; to write one, its folder must be there',
+  EEXIST: 'name another file, or move this one away',
+  EISDIR: 'name a file: this is a folder',
+  ENOTDIR: 'name a file below a folder',
+};
+
+/**
+ * @param words of the command line: a file that none of them names was not chosen by a person
+ * @returns the coded error of what the system refused; null for anything that is a fault of ours
+ */
+export function ofTheSystem(error: unknown, words: readonly string[] = []): BootwaveError | null {
   if (error instanceof BootwaveError || !(error instanceof Error)) return null;
   const { code = '', path, syscall } = error as NodeJS.ErrnoException;
-  const next = NEXT[code];
+  const isNamed = path !== undefined && words.some((word) => word === path || word.endsWith(`=${path}`));
+  const next = NEXT[code] ?? (isNamed ? NEXT_NAMED[code] : undefined);
   if (next === undefined || syscall === undefined) return null;
   const isForbidden = code === 'EACCES' || code === 'EPERM';
   const where = path ?? syscall;

@@ -175,7 +175,7 @@ export async function program(words?: readonly string[]): Promise<Command> {
     .option('--server <url>', 'a server elsewhere, https://HOST:PORT, with --as (else BOOTWAVE_SERVER)')
     .option('--root <file>', "that fleet's root certificate (else the one in the file of --as)")
     .hook('preAction', mindSudo)
-    .showHelpAfterError()
+    .showHelpAfterError('  next: the same with --help says what it takes')
     .exitOverride();
   const named = words === undefined ? null : nouns(words);
   for (const { name, description, load } of NOUNS) {

@@ -197,7 +197,7 @@ async function failure(
     code: 'SERVER_NOT_RUNNING',
     what: since,
     unchanged: 'nothing was changed; old records are not shown, because nobody keeps them current',
-    next: `start it: bootwave --data ${paths.root} up (with --interface where machines boot)`,
+    next: `start it: bootwave --data ${paths.root} up (with --interface where machines boot); one elsewhere: --server https://HOST:PORT and --as FILE`,
     cause: error,
   });
 }

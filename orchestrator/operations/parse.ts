@@ -6,7 +6,7 @@ import type { Operation } from './operation.ts';
 export function parse<I>(operation: Operation<I, unknown>, input: unknown): I {
   const parsed = operation.input.safeParse(input);
   if (parsed.success) return parsed.data;
-  const help = `'bootwave ${operation.name.split(' ')[0]} --help'`;
+  const help = `'bootwave ${operation.name} --help'`;
   const rules = parsed.error.issues.slice(0, 10).map((issue) => {
     const field = issue.path.join('.');
     return `${field === '' ? 'the input' : field}: ${plainIssue(issue, help)}`;

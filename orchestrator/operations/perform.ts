@@ -234,7 +234,10 @@ const refused = (denial: Denial): BootwaveError =>
   new BootwaveError({
     ...denial,
     unchanged: 'nothing was changed',
-    next: 'docs/operators.md says who may do what',
+    next:
+      denial.code === 'OPERATOR_SLICE'
+        ? "'bootwave slice list' shows yours"
+        : 'docs/operators.md says who may do what',
   });
 
 /** Lines about refusals of one person in an hour: nobody fills the history, which stays, by asking for what they may not. */

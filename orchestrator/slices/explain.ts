@@ -40,7 +40,7 @@ export function explain(
     if (chosen.has(node))
       return line(
         'comes',
-        whole ? `${leftOf(seat)} are left of it, and ${has.get(site)} are at ${site}` : 'it has room',
+        whole ? `it has ${leftOf(seat)} left; ${site} has ${has.get(site)} of the slice` : 'it has room',
       );
     const left = placed.leaves.get(node);
     if (left !== undefined)
@@ -149,5 +149,5 @@ function helpFor(
     const isLess = least < wish.share[part] && amount > 0;
     if (isLess) help.push(`with --${part} ${amount} each: ${nodesText(fits.length)}`);
   }
-  return help.length === 0 ? ['no single change would: another selection, or more nodes'] : help;
+  return help.length === 0 ? ['another selection, or more nodes: no single change is enough'] : help;
 }

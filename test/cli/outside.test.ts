@@ -113,6 +113,11 @@ test('what the system refuses has a code and says what to do; a fault of ours ke
   t.is(refused('EACCES')?.code, 'NOT_PERMITTED');
   for (const code of ['ENOSPC', 'EROFS', 'EMFILE', 'EIO']) t.is(refused(code)?.code, 'SYSTEM_REFUSED', code);
   t.is(refused('ENOENT'), null);
+  const named = (code: string, ...words: string[]) =>
+    ofTheSystem(Object.assign(new Error(code), { code, syscall: 'open', path: 'a.pem' }), words);
+  for (const code of ['ENOENT', 'EEXIST', 'EISDIR', 'ENOTDIR'])
+    for (const word of ['a.pem', '--key=a.pem']) t.is(named(code, 'add', word)?.code, 'SYSTEM_REFUSED', code);
+  t.is(named('ENOENT', 'ba.pem'), null, 'nobody named it');
   t.is(refused('EACCES', {}), null, 'somebody else’s code');
   t.is(ofTheSystem(new TypeError('x is not a function')), null);
 });

@@ -11,7 +11,7 @@ export const who = operation({
   site: atNodes,
   input: z.strictObject({
     from: nodeWord,
-    to: z.ipv4().optional(),
+    to: z.ipv4('must be an IPv4 address').optional(),
     port: z.int().min(0).max(65_535).optional(),
     protocol: z.enum(['tcp', 'udp']).optional(),
     /** Left out: now. */

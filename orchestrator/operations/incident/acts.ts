@@ -148,7 +148,11 @@ const afterText = (after: Signal['after']): string => {
 export async function known({ fleet }: Acting, { id, name }: NodeRecord): Promise<Incident> {
   const found = await readIncident(fleet, id);
   if (found !== undefined) return found;
-  throw refusal('INCIDENT_NONE', `node ${name} never had an incident`);
+  throw refusal(
+    'INCIDENT_NONE',
+    `node ${name} never had an incident`,
+    `'bootwave incident list' shows which nodes have one; 'bootwave node recover' and 'bootwave node fence' begin one`,
+  );
 }
 
 async function change(

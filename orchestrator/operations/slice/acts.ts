@@ -145,7 +145,7 @@ export async function plan(
     throw refusal(
       'SLICE_COUNT',
       `there is no slice '${name}' yet`,
-      'say how many nodes, and what it has of each',
+      'give --count, --cpu and --memory to plan a new one',
     );
   const wish: Wish = { name, count, perSite, where, share, nodes: known?.nodes ?? [] };
   const { placed, seats } = await placesWith(fleet, paths, by.at, wish);

@@ -73,7 +73,7 @@ test('no room: which constraint it was for each node, and what would help', (t) 
     'with --memory 32 each: 7 of 9 nodes',
   ]);
   t.deepEqual(placed([wish('a', 99)], []).why(wish('a', 99)).help, [
-    'no single change would: another selection, or more nodes',
+    'another selection, or more nodes: no single change is enough',
   ]);
 });
 
