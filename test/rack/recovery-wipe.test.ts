@@ -85,6 +85,7 @@ test.serial(
     const steps = (await rack.fleet((fleet) => fleet.audit.read({ node: before.id })))
       .filter(({ action }) => action === 'incident')
       .map(({ reason }) => /: (fenced|wiping|wiped|returning|ended): /.exec(reason)?.[1]);
-    t.deepEqual(steps.slice(0, 4), ['fenced', 'wiping', 'wiped', 'returning']);
+    // Evidence that is collected is decided at the same step.
+    t.deepEqual([...new Set(steps)].slice(0, 4), ['fenced', 'wiping', 'wiped', 'returning']);
   },
 );
