@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import test from 'ava';
 import { openPort } from '../../base/open-port.ts';
+import { until } from '../support/until.ts';
 
 const fault = { code: 'TEST_PORT', use: 'for a test', option: '--test-port' };
 
@@ -20,6 +21,40 @@ test('it listens until the signal fires, and ends who is connected then', async 
   await done;
   await closed;
   t.false(server.listening);
+});
+
+test('one host has so many connections, and no other host one less; who goes makes room', async (t) => {
+  const stop = new AbortController();
+  const served: Socket[] = [];
+  // Nobody is cut off for being slow: only the limit does that here.
+  const server = createServer((socket) => void served.push(socket.on('error', () => {}).resume()));
+  const hangUp = () => {
+    for (const socket of served) socket.destroy();
+  };
+  const { port, done } = await openPort(server, {
+    port: 0,
+    signal: stop.signal,
+    mostOfOne: 2,
+    hangUp,
+    fault,
+  });
+  const from = async (localAddress: string) => {
+    const client = connect({ port, host: '127.0.0.1', localAddress }).on('error', () => {});
+    const before = served.length;
+    await until(() => served.length > before);
+    return { client, isServed: !served.at(-1)!.destroyed };
+  };
+  const [first, second, third] = [await from('127.9.9.9'), await from('127.9.9.9'), await from('127.9.9.9')];
+  const other = await from('127.9.9.8');
+  t.deepEqual(
+    [first, second, third, other].map(({ isServed }) => isServed),
+    [true, true, false, true],
+  );
+  first.client.destroy();
+  await until(() => served[0]!.destroyed);
+  t.true((await from('127.9.9.9')).isServed);
+  stop.abort();
+  await done;
 });
 
 test('a port that somebody has is refused by its code, and it is said where', async (t) => {
