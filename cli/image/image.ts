@@ -9,13 +9,16 @@ import { register as comparison } from './compare.ts';
 import { register as publication } from './publish.ts';
 import { register as withdrawal } from './withdraw.ts';
 
+type Asked = { version: string; refresh?: boolean; barrier?: boolean; minSource?: string };
+
 export function register(group: Command): void {
   commandFor(group, image.build)
     .requiredOption('--version <version>', '0-9 a-z . ~ -, for example 1.4.0; each is published once')
     .option('--refresh', 'ask Debian for newer packages now (otherwise once a day)')
-    .action(async (options: Json & { version: string; refresh?: boolean }, command: Command) => {
-      const { version, refresh = false, json } = options;
-      const manifest = await here(command, image.build, { version, refresh }, teller());
+    .option('--barrier', 'nodes with an older image run this one before they go on to a newer one')
+    .option('--min-source <version>', 'the oldest image from which nodes go straight to this one')
+    .action(async ({ json, refresh = false, ...asked }: Json & Asked, command: Command) => {
+      const manifest = await here(command, image.build, { ...asked, refresh }, teller());
       const { images } = pathsOf(command);
       print(json, manifest, () => summary(manifest, `${images}/bootwave_${manifest.version}.efi`));
     });

@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, refusal } from '../../base/error.ts';
 import { writeFileAtomic } from '../../base/files.ts';
 import type { DataPaths } from '../../base/paths.ts';
 import { floorsOf } from '../../formats/tpm/pcr-signature.ts';
-import { assertVersion } from '../../formats/version.ts';
+import { assertVersion, compareVersions } from '../../formats/version.ts';
 import { releaseByItself } from '../publish/publish.ts';
 import { Released } from '../publish/released.ts';
 import { Cache, cacheFolder } from './cache.ts';
@@ -26,17 +26,20 @@ export type BuildOptions = SystemOptions & {
   paths: DataPaths;
   /** See version.ts. */
   version: string;
+  /** As the manifest says them: how nodes may come to this image. */
+  way?: Pick<Manifest, 'barrier' | 'minSource'>;
   onProgress?: (progress: BuildProgress) => void;
 };
 
 /**
  * Builds, signs and publishes one image.
- * @throws BootwaveError `IMAGE_VERSION_INVALID`, `IMAGE_VERSION_EXISTS`, `IMAGE_NEEDS_ROOT`, `KEYS_MISSING`,
+ * @throws BootwaveError `IMAGE_VERSION_INVALID`, `IMAGE_SOURCE_INVALID`, `IMAGE_VERSION_EXISTS`, `IMAGE_NEEDS_ROOT`, `KEYS_MISSING`,
  * `SECURE_BOOT_LISTS_INVALID`, `SECURE_BOOT_LISTS_OLD`, `IMAGE_DISK_FULL`, `ARCHIVE_UNREACHABLE`, `AGENT_BUNDLE_FAILED`, `COMMAND_FAILED`; nothing is published then
  */
 export async function buildImage(options: BuildOptions): Promise<Manifest> {
   const { paths, version, signal } = options;
   assertVersion(version);
+  checkWay(options);
   await refusePublished(paths.images, version);
   if (process.geteuid?.() !== 0) {
     throw new BootwaveError({
@@ -69,8 +72,19 @@ export async function buildImage(options: BuildOptions): Promise<Manifest> {
   }
 }
 
+function checkWay({ version, way }: BuildOptions): void {
+  if (way?.minSource === undefined) return;
+  assertVersion(way.minSource);
+  if (compareVersions(way.minSource, version) >= 0)
+    throw refusal(
+      'IMAGE_SOURCE_INVALID',
+      `${way.minSource} is not older than ${version}: no node could go from it to that`,
+      'give --min-source the oldest image from which nodes may go straight to the new one',
+    );
+}
+
 async function signAndPublish(
-  { paths, version, signal, onWarning }: BuildOptions,
+  { paths, version, way, signal, onWarning }: BuildOptions,
   system: System,
   fleet: FleetFiles,
   progress: (step: BuildStep, part?: number) => void,
@@ -115,6 +129,7 @@ async function signAndPublish(
       packages: system.packages,
       sources: system.sources,
       signedBy: fleet.signing.id,
+      ...way,
       ...brought.manifest,
     };
     progress('publish');

@@ -34,6 +34,10 @@ const manifestSchema = z.object({
   packages: z.array(z.strictObject({ name: z.string(), version: z.string() })),
   /** The Debian source packages of them and of the kernel: Debian says of these what is vulnerable. Absent from older ones. */
   sources: z.array(z.strictObject({ name: z.string(), version: z.string() })).optional(),
+  /** Nodes with an older image run it before they go on to a newer one. */
+  barrier: z.literal(true).optional(),
+  /** The oldest image from which a node goes straight to it. */
+  minSource: z.string().refine(isVersion).optional(),
   /** Id of the db certificate whose key signed it (keys/secure-boot-state.ts); absent: the fleet's first one. */
   signedBy: z
     .string()

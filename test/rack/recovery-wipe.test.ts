@@ -40,7 +40,7 @@ test.serial(
     const uuid = await stateUuid(rack, NODE);
     await plant(rack, NODE);
     t.true((await found(rack, NODE)) >= 2);
-    await rack.fleet((fleet) => fleet.sites.set('default', { recovery: 'wipe' }, by()));
+    await rack.fleet((fleet) => fleet.sites.set('default', { recovery: 'wipe', evidence: 'disks' }, by()));
     const began = performance.now();
     const told = await rack.bootwave('node', 'fence', NODE, '--reason', 'it talks to strangers');
     t.regex(told.stdout, /is fenced, incident 1/);
@@ -55,6 +55,17 @@ test.serial(
     );
     t.not(wiped.step, 'person', wiped.reason);
     t.deepEqual(wiped.wipe?.disks, before.disks);
+    // What was there is known by its hashes, which its root read and its TPM vouched for before any of it was wiped.
+    t.true(wiped.disks?.shown, wiped.evidence.join('\n'));
+    t.deepEqual(wiped.collected?.map(({ moment }) => moment).sort(), ['disks', 'fence 0']);
+    t.deepEqual(
+      wiped.collected?.flatMap(({ missing }) => missing),
+      [],
+    );
+    t.log(wiped.evidence);
+    const { stdout } = await rack.bootwave('incident', 'evidence', NODE);
+    t.log(stdout);
+    t.is(stdout.match(/whole/g)?.length, 2, stdout);
     t.log(`wiped after ${Math.round((performance.now() - began) / 1000)} s: ${wiped.reason}`);
     await untilIncident(rack, before.id, ({ step }) => step === 'returning' || step === 'ended');
     const after = await rack.until(
@@ -74,6 +85,7 @@ test.serial(
     const steps = (await rack.fleet((fleet) => fleet.audit.read({ node: before.id })))
       .filter(({ action }) => action === 'incident')
       .map(({ reason }) => /: (fenced|wiping|wiped|returning|ended): /.exec(reason)?.[1]);
-    t.deepEqual(steps.slice(0, 4), ['fenced', 'wiping', 'wiped', 'returning']);
+    // Evidence that is collected is decided at the same step.
+    t.deepEqual([...new Set(steps)].slice(0, 4), ['fenced', 'wiping', 'wiped', 'returning']);
   },
 );

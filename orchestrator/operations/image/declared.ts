@@ -17,7 +17,12 @@ export const build = operation({
   who: CORE,
   offline: 'files',
   hostOnly: true,
-  input: z.strictObject({ version, refresh: z.boolean() }),
+  input: z.strictObject({
+    version,
+    refresh: z.boolean(),
+    barrier: z.boolean().optional(),
+    minSource: version.optional(),
+  }),
   result: typed<Manifest>(),
   act: async () => (await import('./build.ts')).build,
 });

@@ -45,13 +45,15 @@ export async function publishedImages(folder: string): Promise<{ facts: PlanFact
 }
 
 function versionFacts(
-  { version, pcr11, secureBootLists: lists }: Manifest,
+  { version, pcr11, secureBootLists: lists, barrier, minSource }: Manifest,
   all: readonly Manifest[],
 ): VersionFacts {
   const by = all.find(({ secureBootLists }) => secureBootLists?.revokes.includes(version) === true);
   return {
     version,
     pcr11: [pcr11],
+    ...(barrier === undefined ? {} : { barrier }),
+    ...(minSource === undefined ? {} : { minSource }),
     ...(lists === undefined ? {} : { revokes: lists.revokes }),
     // Nodes that have that image's lists would not start it, and the lists cannot be undone.
     ...(by === undefined ? {} : { deadEnd: `${by.version} revokes it at the firmware` }),

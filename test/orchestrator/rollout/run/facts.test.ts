@@ -31,6 +31,29 @@ test('what an image revokes is known to plans, and that nothing may go to what w
   });
 });
 
+test('an image that is a barrier, or wants an image before it, is no image that a plan jumps to', async (t) => {
+  const { fleet, paths } = await fleetAt(t);
+  const folder = join(paths.root, 'images');
+  await publishManifests(folder, ['1.0', '2.0', '3.0', '4.0']);
+  const says = async (version: string, more: object) => {
+    const file = manifestFile(folder, version);
+    await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), ...more }));
+  };
+  const plan = async (more: object = {}) => {
+    const { facts } = await publishedFor(fleet, folder, {});
+    return makePlan(fleetOf(4, 2), specOf({ image: '4.0', ...more }), 0, facts);
+  };
+  const straight = await plan();
+  t.deepEqual(straight.ok && straight.plan.waves[0]!.places[0]!.hops, ['4.0']);
+  await says('2.0', { barrier: true });
+  await says('4.0', { minSource: '3.0' });
+  const refused = await plan();
+  t.like(refused, { ok: false });
+  t.true(!refused.ok && refused.refusals.some(({ field }) => field === 'barriers'));
+  const passed = await plan({ barriers: 'pass' });
+  t.deepEqual(passed.ok && passed.plan.waves[0]!.places[0]!.hops, ['2.0', '3.0', '4.0']);
+});
+
 test('a withdrawn image is refused by the plan, not by every node, and is no step on the way', async (t) => {
   const { fleet, paths } = await fleetAt(t);
   const folder = join(paths.root, 'images');
