@@ -30,7 +30,7 @@ export async function grantFor(
     // Another server may have decided it a moment ago, or have signed the order.
     await decisionsOf(redis)?.look();
     return asked().catch((again: unknown) => {
-      throw isNo(again) ? errorOf({ ...again.toJSON(), what: again.what.replaceAll(id, name) }) : again;
+      throw isNo(again) ? errorOf({ ...again.toJSON(), what: again.what.replaceAll(id, () => name) }) : again;
     });
   });
 }
