@@ -7,17 +7,26 @@ import { readNamedFile } from '../orchestrator/operators/behind-sudo.ts';
 
 export type Json = { json?: boolean };
 
-/** A command below its noun, called and described as its operation is. */
+/**
+ * A command below its noun, called and described as its operation is.
+ * @param parsers by the name of the argument: then a refusal names it, too
+ */
 export function commandFor(
   noun: Command,
   { name, help }: Pick<Operation, 'name' | 'help'>,
   args = '',
+  parsers: Readonly<Record<string, (text: string) => unknown>> = {},
 ): Command {
   const word = name.split(' ').at(-1) ?? name;
-  return noun
+  const command = noun
     .command(args === '' ? word : `${word} ${args}`)
     .description(help)
     .option('--json');
+  for (const argument of command.registeredArguments) {
+    const parser = parsers[argument.name()];
+    if (parser !== undefined) argument.argParser(parser);
+  }
+  return command;
 }
 
 /** Whole numbers of a range. */

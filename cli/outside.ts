@@ -38,6 +38,7 @@ export function ofTheSystem(error: unknown, words: readonly string[] = []): Boot
   return new BootwaveError({
     code: isForbidden ? 'NOT_PERMITTED' : 'SYSTEM_REFUSED',
     what: isForbidden ? `user ${userName()} may not use ${where}` : `${where}: ${error.message}`,
+    unchanged: 'this step was not done; what was done before it stays',
     next,
     cause: error,
   });

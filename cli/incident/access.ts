@@ -58,11 +58,17 @@ async function converse(ask: (words: readonly string[]) => Promise<Looked>): Pro
 }
 
 /** @throws BootwaveError `LOOK_UNKNOWN` */
-function lookOf([first, ...rest]: readonly string[]) {
+export function lookOf([first, ...rest]: readonly string[]) {
   if (first === undefined) return { look: null };
   const look = [...LOOKS, 'hash' as const].find((name) => name === first);
+  if (look === 'hash' && rest.length === 0)
+    throw refusal('LOOK_UNKNOWN', "'hash' needs the name of a disk", "'disks' lists them: hash DISK");
   if (look === undefined || rest.length !== (look === 'hash' ? 1 : 0))
-    throw refusal('LOOK_UNKNOWN', `'${first}' is nothing that can be looked at so`, WORDS);
+    throw refusal(
+      'LOOK_UNKNOWN',
+      `'${[first, ...rest].join(' ')}' is nothing that can be looked at`,
+      `name one of ${WORDS}`,
+    );
   return look === 'hash' ? { look, disk: rest[0]! } : { look };
 }
 

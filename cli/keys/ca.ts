@@ -26,7 +26,7 @@ export function register(group: Command): void {
     noun,
     keys.caActivate,
     '[id]',
-    (ca) => `the one before still counts; to end it: bootwave keys ca taint ${ca}`,
+    (ca) => `the one before still counts; to end it: bootwave keys ca taint ${ca} ID`,
   ).option('--force', FORCE);
   step(noun, keys.caTaint, '<id>', (ca, id) => `when all have renewed: bootwave keys ca revoke ${ca} ${id}`);
   step(noun, keys.caRevoke, '<id>', () => 'its certificates count for nothing').option('--force', FORCE);

@@ -86,7 +86,7 @@ function approvedText(view: RequestView, done: unknown): string {
   }
   if (kind !== 'break-glass') return harmless(`${operation} is done, as ${actor} asked`);
   const minutes = until === null ? '' : `, until ${minuteOf(until)} UTC`;
-  return `${actor} may do what break-glass opens${minutes}; to end it: bootwave request deny ${id}`;
+  return `${actor} may do what break-glass opens${minutes}; to end it: bootwave request deny ${id} --reason WHY`;
 }
 
 function liftedText(ban: NonNullable<Lifted['ban']>): string {

@@ -17,9 +17,9 @@ export function register(group: Command): void {
     print(json, all, () => listText(all));
   });
 
-  said(commandFor(noun, service.capacitySet, '<service> <least>')).action(
-    async (name: string, least: string, { json, ...word }: Word, command: Command) => {
-      const wanted = { service: name, least: whole(1, 100_000)(least), ...word };
+  said(commandFor(noun, service.capacitySet, '<service> <least>', { least: whole(1, 100_000) })).action(
+    async (name: string, least: number, { json, ...word }: Word, command: Command) => {
+      const wanted = { service: name, least, ...word };
       const all = await call(command, service.capacitySet, wanted);
       print(json, all, () => listText(all));
     },

@@ -27,12 +27,12 @@ async function get(command: Command, { path, ...where }: There, local: string): 
   const into = await stat(local).catch(() => null);
   const name = posix.basename(path);
   if (into?.isDirectory() && /^(?:\.{0,2}|\/)$/.test(name))
-    throw wrong('COPY_NAME', `${path} names no file`, HERE);
+    throw wrong('COPY_NAME', `${path} names no file`, HERE, 'name a file of the instance, not a folder');
   const to = into?.isDirectory() ? join(local, name) : local;
   // The bytes come from a machine that may lie: they get this name and no other, and only when all of them are there.
   const beside = `${to}.${randomBytes(6).toString('hex')}.tmp`;
   const file = await open(beside, 'wx', 0o666).catch((cause) => {
-    throw wrong('COPY_LOCAL', messageOf(cause), HERE);
+    throw wrong('COPY_LOCAL', messageOf(cause), HERE, 'name a file in a folder here in which you may write');
   });
   let bytes = 0;
   const output = new Writable({
@@ -47,7 +47,12 @@ async function get(command: Command, { path, ...where }: There, local: string): 
       throw wrong('COPY_CUT', 'not all of it came, or more than there is', HERE, 'try again');
     await file.sync();
     await rename(beside, to).catch((cause) => {
-      throw wrong('COPY_LOCAL', messageOf(cause), HERE);
+      throw wrong(
+        'COPY_LOCAL',
+        messageOf(cause),
+        HERE,
+        'name a file in a folder here in which you may write',
+      );
     });
   } finally {
     await file.close();
@@ -59,13 +64,23 @@ async function get(command: Command, { path, ...where }: There, local: string): 
 /** @throws BootwaveError as `get` */
 async function put(command: Command, local: string, { path, ...where }: There): Promise<Copied> {
   const from = await stat(local).catch((cause) => {
-    throw wrong('COPY_LOCAL', messageOf(cause), THERE);
+    throw wrong(
+      'COPY_LOCAL',
+      messageOf(cause),
+      THERE,
+      'name a file here that is there and that you may read',
+    );
   });
   if (!from.isFile())
     throw wrong('COPY_KIND', `${local} is no regular file`, THERE, 'copy one file at a time');
   const { size, mode } = from;
   if (size > EXEC_LIMITS.bytes)
-    throw wrong('COPY_FULL', `${local} has more than ${EXEC_LIMITS.bytes / 2 ** 30} GiB`, THERE);
+    throw wrong(
+      'COPY_FULL',
+      `${local} has more than ${EXEC_LIMITS.bytes / 2 ** 30} GiB`,
+      THERE,
+      'copy it in parts',
+    );
   const sha256 = await digestOfFile(local);
   const input = createReadStream(local, { end: Math.max(size - 1, 0) });
   const permissions = (mode & 0o777).toString(8);
@@ -106,11 +121,17 @@ async function asked(
   const means = MEANS.find((one) => one.exit === exit);
   if (means !== undefined) throw wrong(means.code, means.what, unchanged, means.next);
   if (told.includes(COPY_PROGRAM))
-    throw wrong('COPY_IMAGE', 'the image of that node is from before it could copy', unchanged);
+    throw wrong(
+      'COPY_IMAGE',
+      'the image of that node is from before it could copy',
+      unchanged,
+      'ask the core team for a newer image there',
+    );
   throw wrong(
     'COPY_FAILED',
     `it was not copied: ${said || `exit code ${exit}`}`,
     'no part of a file was left',
+    'look at what it says, then try again',
   );
 }
 
@@ -142,7 +163,7 @@ const MEANS: readonly { exit: number; code: string; what: string; next: string }
   },
 ];
 
-const wrong = (name: string, what: string, unchanged: string, next?: string) =>
+const wrong = (name: string, what: string, unchanged: string, next: string) =>
   new BootwaveError({ code: name, what, unchanged, next });
 
 export function registerCopy(group: Command): void {

@@ -35,16 +35,16 @@ export function registerReservations(group: Command): void {
     },
   );
 
-  commandFor(group, slice.unreserve, '<name> <number>')
+  commandFor(group, slice.unreserve, '<name> <number>', { number: whole(1, 2 ** 31) })
     .option('--reason <text>', 'why; it goes into the history')
     .action(
       async (
         name: string,
-        number: string,
+        number: number,
         { json, reason }: Json & { reason?: string },
         command: Command,
       ) => {
-        const asked = { name, number: whole(1, 2 ** 31)(number), ...defined({ reason }) };
+        const asked = { name, number, ...defined({ reason }) };
         const ended = await call(command, slice.unreserve, asked);
         print(json, ended, () => reservationsText(name, [ended]));
       },

@@ -57,7 +57,7 @@ export function mustBeFleets(service: ServiceVersion): void {
     code: 'SERVICE_OWNER',
     what: `${shown} belongs to a team, not to the core team`,
     unchanged: 'nothing was published',
-    next: `let its team do it: 'bootwave team release ${shown}' and 'bootwave team withdraw ${shown}'`,
+    next: `let its team do it: 'bootwave team release ${shown} --oci PATH --key FILE' or 'bootwave team withdraw ${shown} --key FILE'`,
   });
 }
 

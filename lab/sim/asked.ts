@@ -37,7 +37,11 @@ export function askedAboutServices({
   };
   const runsNothing = (op: OpName): never => {
     known(op);
-    throw refusal('EXEC_SIMULATED', 'this node is simulated: there is nothing in which a command could run');
+    throw refusal(
+      'EXEC_SIMULATED',
+      'this node is simulated: there is nothing in which a command could run',
+      'try it on a node of the lab (docs/lab.md), or of the fleet',
+    );
   };
   return {
     usage: () => ({ ...simUsage(number, known('usage'), services()), clock: Date.now() }),

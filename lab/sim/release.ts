@@ -138,6 +138,6 @@ export class SimRelease {
   }
 }
 
-export function refusal(code: string, what: string): BootwaveError {
-  return new BootwaveError({ code, what, unchanged: 'nothing was done' });
+export function refusal(code: string, what: string, next?: string): BootwaveError {
+  return new BootwaveError({ code, what, unchanged: 'nothing was done', next });
 }

@@ -30,7 +30,8 @@ export function simUsage(
     return {
       ...{ ...told, runs: version },
       cpu: counted(busy * 500),
-      memory: Math.floor((16 + busy * 240) * 2 ** 20),
+      // Its order does not say how much it may have: little enough for what any service is given.
+      memory: Math.floor((4 + busy * 12) * 2 ** 20),
       tasks: 1 + Math.floor(busy * 20),
       disk: { read: counted(busy * 1e4), written: counted(busy * 1e5) },
       network: { received: counted(busy * 2e5), sent: counted(busy * 4e5) },

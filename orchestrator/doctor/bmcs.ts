@@ -9,7 +9,7 @@ import { checkRecords } from './records.ts';
 
 const NAME = 'BMCs';
 const BY_HAND =
-  "'bootwave node bmc test NODE' looks again, 'bootwave node bmc set NODE' changes how it is reached";
+  "'bootwave node bmc test NODE' looks again, 'bootwave node bmc set' changes how it is reached";
 
 /** Can every BMC be used that is known, and is it closed to others? By what the running server's tests found. */
 export async function checkBmcs(paths: DataPaths, now: number = Date.now()): Promise<Check> {

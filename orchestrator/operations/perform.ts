@@ -236,7 +236,7 @@ const refused = (denial: Denial): BootwaveError =>
     unchanged: 'nothing was changed',
     next:
       denial.code === 'OPERATOR_SLICE'
-        ? "'bootwave slice list' shows yours"
+        ? "name one of yours: 'bootwave slice list' shows them"
         : 'docs/operators.md says who may do what',
   });
 

@@ -101,7 +101,7 @@ export class Book {
       code: 'BMC_NONE',
       what: `nobody has said how the BMC of ${name} is reached`,
       unchanged: 'nothing was sent to any BMC',
-      next: `bootwave node bmc set ${name}`,
+      next: `say it: bootwave node bmc set ${name} --kind redfish --address IP --user NAME (or --kind ipmi)`,
     });
   }
 

@@ -33,7 +33,7 @@ export function inRoadOfBroken(now: Incident | undefined, { name }: { name: stri
     throw refusal(
       'INCIDENT_OVER',
       `no incident of node ${name} is open`,
-      `bootwave node recover ${name} --reason WHY begins one`,
+      `'bootwave node recover ${name} --reason WHY' begins one`,
     );
   if (now.road === 'broken') return now;
   throw refusal(
@@ -159,7 +159,7 @@ async function retried(
           code: 'RESCUE_ORDER_LATE',
           what: `node ${incident.name} lets nobody in: it has no order yet that says so, or an image that knows no rescue`,
           unchanged: 'nothing was shown',
-          next: `bootwave node history ${incident.name} says whether it refuses the order`,
+          next: `'bootwave node history ${incident.name}' says whether it refuses the order`,
           cause: error,
         });
       await sleep(ACCESS.again, undefined, { signal: stop });

@@ -195,7 +195,7 @@ function checkRoom({ name, collected = [] }: Incident): void {
   throw refusal(
     'EVIDENCE_FULL',
     `evidence of this incident of ${name} was collected ${EVIDENCE.files} times`,
-    `bootwave incident evidence ${name} shows it`,
+    `'bootwave incident evidence ${name}' shows it`,
   );
 }
 

@@ -126,7 +126,7 @@ export async function revoke(ca: AuthorityName, word: string, options: RotateOpt
     const what = `${holders.length} still hold a certificate of the ${ca} CA ${found.id}: ${named(holders)}`;
     const next =
       ca === 'operators'
-        ? 'give each of them another: bootwave operator add'
+        ? 'give each of them another: bootwave operator add NAME --role ROLE'
         : 'wait until they have renewed';
     throw refusal('CA_HELD', what, next);
   }

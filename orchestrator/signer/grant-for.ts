@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { BootwaveError } from '../../base/error.ts';
+import { BootwaveError, errorOf } from '../../base/error.ts';
 import type { Envelope } from '../../protocol/envelope.ts';
 import { decisionsOf } from '../fleet/decisions/decisions.ts';
 import type { Signed } from '../operators/request.ts';
@@ -15,17 +15,22 @@ export type GrantSigner = {
   grant(signed: Signed, shown?: string): Promise<Envelope>;
 };
 
-/** @param node that it is about @throws BootwaveError as `GrantSigner.grant` */
+/** @param node that it is about: the signer knows no names, and so says its id; people read its name @throws BootwaveError as `GrantSigner.grant` */
 export async function grantFor(
   redis: Redis,
   signer: GrantSigner,
   signed: Signed,
-  node: string,
+  { id, name }: { id: string; name: string },
 ): Promise<Envelope> {
-  return signer.grant(signed, await shownIn(redis, node)).catch(async (error: unknown) => {
-    if (!(error instanceof BootwaveError) || !error.code.startsWith('SIGNER_GRANT_')) throw error;
+  const isNo = (error: unknown): error is BootwaveError =>
+    error instanceof BootwaveError && error.code.startsWith('SIGNER_GRANT_');
+  const asked = async () => signer.grant(signed, await shownIn(redis, id));
+  return asked().catch(async (error: unknown) => {
+    if (!isNo(error)) throw error;
     // Another server may have decided it a moment ago, or have signed the order.
     await decisionsOf(redis)?.look();
-    return signer.grant(signed, await shownIn(redis, node));
+    return asked().catch((again: unknown) => {
+      throw isNo(again) ? errorOf({ ...again.toJSON(), what: again.what.replaceAll(id, () => name) }) : again;
+    });
   });
 }

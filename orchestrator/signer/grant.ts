@@ -66,7 +66,7 @@ export function judgeGrant({ text, vote }: Asked, { known, decided, services, no
     throw unsigned(
       'SIGNER_GRANT_ORDER',
       `the order of ${node} does not name ${shownName(instance)}`,
-      'wait for its rollout',
+      `wait for its rollout, or look at the name of the service: 'bootwave slice show ${name}' has all`,
     );
   if (decided.restraints.on(node, [instance]).some(({ how }) => how === 'freeze'))
     throw unsigned('SIGNER_GRANT_FROZEN', `${shownName(instance)} is frozen there`, 'ask the core team why');

@@ -18,6 +18,8 @@ import { signAtOnce } from './sign-at-once.ts';
 export type LinkTarget = {
   /** The record's id; the node must say the same. */
   id: string;
+  /** As people know it. */
+  name?: string;
   host: string;
   port: number;
   /** `ssh-ed25519 AAAA...` as enrolment recorded it for this boot of the node. */
@@ -86,7 +88,7 @@ export function openChannel(target: LinkTarget, options: ChannelOptions): Promis
     const login: PublicKeyAuthMethod = { type: 'publickey', username: account, key };
     let impostor = false;
     let isOpen = false;
-    const where = `${target.id} at ${target.host} port ${target.port}`;
+    const where = `${target.name ?? target.id} at ${target.host} port ${target.port}`;
 
     const settle = (): void => {
       clearTimeout(timer);

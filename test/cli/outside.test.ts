@@ -112,6 +112,8 @@ test('what the system refuses has a code and says what to do; a fault of ours ke
     ofTheSystem(Object.assign(new Error(`${code}: no`), { code, ...more }));
   t.is(refused('EACCES')?.code, 'NOT_PERMITTED');
   for (const code of ['ENOSPC', 'EROFS', 'EMFILE', 'EIO']) t.is(refused(code)?.code, 'SYSTEM_REFUSED', code);
+  for (const code of ['EACCES', 'EIO'])
+    t.regex(refused(code)?.unchanged ?? '', /what was done before it stays/);
   t.is(refused('ENOENT'), null);
   const named = (code: string, ...words: string[]) =>
     ofTheSystem(Object.assign(new Error(code), { code, syscall: 'open', path: 'a.pem' }), words);

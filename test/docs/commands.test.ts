@@ -1,12 +1,14 @@
 /** What the pages say exists: commands, options, make targets, links, headings, coded errors, the service unit. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { Command } from 'commander';
 import { run } from '../../base/run.ts';
 import { program } from '../../cli/program.ts';
+import { refusal } from './accepted.ts';
 import { allPages, commandsOf, type Page, REPOSITORY, words } from './pages.ts';
+import { sourceText } from './source.ts';
 
 const pages = await allPages();
 const whole = await program();
@@ -31,27 +33,6 @@ const FOREIGN = [
 const FOREIGN_OPTIONS = ['--rack', '--tap', '--unit', '--decrypt', '--failed'];
 /** What every command has, and commander keeps apart from its other options. */
 const OF_EVERY_COMMAND = '--help';
-
-/** Every command with its arguments read and judged, and nothing done. */
-async function harmless(): Promise<Command> {
-  const bootwave = await program();
-  const quiet = (command: Command): void => {
-    command.configureOutput({ writeErr: () => {}, writeOut: () => {}, outputError: () => {} });
-    if (command.commands.length === 0) command.action(() => {});
-    command.commands.forEach(quiet);
-  };
-  quiet(bootwave);
-  return bootwave;
-}
-
-async function refusal(line: readonly string[]): Promise<string | undefined> {
-  try {
-    await (await harmless()).parseAsync(line, { from: 'user' });
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
 
 /** Commands that no test runs: of blocks without a language, and of indented lines. */
 function shownIn(page: Page): string[] {
@@ -227,27 +208,3 @@ test('the service unit is one that systemd accepts, and its command one that exi
   if (verified === undefined) return t.log('systemd-analyze is not installed here');
   t.deepEqual({ code: verified.code, words: verified.stderr }, { code: 0, words: '' });
 });
-
-let read: Promise<string> | undefined;
-function sourceText(): Promise<string> {
-  read ??= (async () => {
-    const texts: string[] = [];
-    for (const folder of [
-      'base',
-      'formats',
-      'protocol',
-      'keys',
-      'bootserver',
-      'image',
-      'orchestrator',
-      'lab',
-      'cli',
-    ]) {
-      for (const entry of await readdir(join(REPOSITORY, folder), { recursive: true })) {
-        if (entry.endsWith('.ts')) texts.push(await readFile(join(REPOSITORY, folder, entry), 'utf8'));
-      }
-    }
-    return texts.join('\n');
-  })();
-  return read;
-}

@@ -34,7 +34,7 @@ export async function exec({ name, node: word, service, command }: Asked, acting
     throw refusal(
       'EXEC_DOOR',
       'a command is run over the connection of the person who asks for it',
-      `bootwave slice exec ${name}`,
+      `bootwave slice exec ${name} --node NODE -- COMMAND`,
     );
   const slice = await openSlice(fleet, name, by.at);
   const node = (await nodesOfSlice(fleet, slice, word))[0]!;
@@ -42,7 +42,7 @@ export async function exec({ name, node: word, service, command }: Asked, acting
   const signed = acting.signature({ name, node: node.id, instance, command });
   const pool = linksOf(acting);
   const signer = new SignerClient(signerFiles(paths).socket);
-  const grant = await grantFor(fleet.redis, signer, signed, node.id).finally(() => signer.close());
+  const grant = await grantFor(fleet.redis, signer, signed, node).finally(() => signer.close());
   const shown = shownName(instance);
   // Before it runs, as it was signed, and whole: an entry holds 1000 characters, and what is left out could be what it does.
   const words = JSON.stringify(command).match(/.{1,400}/gsu) ?? [];

@@ -38,7 +38,7 @@ export async function learn(
     throw refusal(
       'PROFILE_NODE',
       `node ${record.name} is ${record.state}: nobody has let it in`,
-      'learn from a member, or write the profile: bootwave profile set',
+      'learn from a member, or write the profile: bootwave profile set MODEL FILE --reason WHY',
     );
   const found = profileOf(record, await fleet.firmware.models());
   return write(fleet, { ...found, site, policy, reason: `as ${record.name}: ${reason}` }, by);

@@ -18,7 +18,7 @@ function refuseSlices(text: string): Refusal[] {
       return [
         {
           field: `services[${index}]`,
-          reason: `is of slice ${slice}: 'bootwave slice run ${slice}' brings it`,
+          reason: `is of slice ${slice}: 'bootwave slice run ${slice} SERVICE:VERSION' brings it`,
         },
       ];
     }),

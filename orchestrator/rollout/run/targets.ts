@@ -14,12 +14,13 @@ export function targetsOf(fleet: Fleet, port = 22): (id: string) => Promise<Link
     if (record === null || !isMember(record.state) || isHeld) {
       throw new BootwaveError({
         code: 'NODE_NOT_MEMBER',
-        what: `node ${id} is ${isHeld ? 'held' : (record?.state ?? 'unknown')} and gets no orders`,
+        what: `node ${record?.name ?? id} is ${isHeld ? 'held' : (record?.state ?? 'unknown')} and gets no orders`,
         unchanged: 'no connection was made',
       });
     }
     return {
       id,
+      name: record.name,
       host: record.observed.address,
       port,
       hostKey: record.identity.hostKey,

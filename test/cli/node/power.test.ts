@@ -30,7 +30,9 @@ test.serial('a BMC is set, shown, tested, used and forgotten from the command li
   await writeFile(file, `${PASSWORD}\nsecond line\n`);
   const how = ['--kind', 'redfish', '--address', `${access.host}:${access.port}`, '--user', USER];
 
-  t.is((await node('power', 'web1', 'status')).code, 'BMC_NONE');
+  const none = await node('power', 'web1', 'status');
+  t.is(none.code, 'BMC_NONE');
+  t.regex(none.message, /bmc set web1 --kind redfish --address IP --user NAME/);
   const unpinned = await node('bmc', 'set', 'web1', ...how, '--password-file', file);
   t.is(unpinned.code, 'BMC_PIN_MISSING');
   const pin = /--pin (\S+)/.exec(unpinned.message)![1]!;

@@ -33,6 +33,7 @@ async function copies(t: ExecutionContext) {
     );
     if (code === 0) return JSON.parse(stdout);
     const told = `${stdout}${stderr}`;
+    if (told.includes('COPY_')) t.true(told.includes('"next"'), told);
     return /\b(?:COPY|EXEC|SLICE)_[A-Z_]+/.exec(told)?.[0] ?? told;
   };
   /** In the instance. */

@@ -20,5 +20,8 @@ test('one that knows them answers, of this boot, and runs no commands', async (t
   const now = asked(true);
   t.like(await now.usage({}, context), { bootId: 'b', at: 60_000, services: [] });
   t.deepEqual(await now.logs({ name: 'fleet/shop' } as never, context), { lines: [], more: false });
-  t.throws(() => now.exec({} as never, context), { code: 'EXEC_SIMULATED' });
+  t.throws(() => now.exec({} as never, context), {
+    code: 'EXEC_SIMULATED',
+    message: /try it on a node of the lab/,
+  });
 });

@@ -14,6 +14,10 @@ test('a simulated node says what a real one could: within its limits, and counte
       t.deepEqual(usageSchema.parse(a), a);
       t.true(b!.cpu! >= a!.cpu! && b!.network!.sent >= a!.network!.sent);
       t.true(b!.services.every(({ cpu }, i) => cpu === null || cpu >= a!.services[i]!.cpu!));
+      t.true(
+        a!.services.every(({ memory }) => (memory ?? 0) <= 16 * 2 ** 20),
+        'as little as any service is given',
+      );
       t.true(a!.memory!.available <= a!.memory!.total);
     }),
   );

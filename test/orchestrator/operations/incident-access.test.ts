@@ -242,6 +242,7 @@ test.serial(
     t.truthy(incident);
     await slowRoot(t, node);
     const target = await targetsOf(fleet)(NODE);
+    t.is(target.name, (await fleet.nodes.get(NODE))?.name, 'people read its name');
     const { signal } = new AbortController();
     const show = (request: RescueRequest) =>
       lookInto(target, { incident, ...opened }, request, { fleet, who: 'ann', signal, within: 3000 });

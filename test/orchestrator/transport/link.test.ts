@@ -251,7 +251,10 @@ rooted(
     await staging;
     await gone;
     t.deepEqual(lost, ['LINK_CUT']);
-    await t.throwsAsync(links.request(NODE, 'status', {}), { code: 'LINK_UNREACHABLE' });
+    await t.throwsAsync(links.request(NODE, 'status', {}), {
+      code: 'LINK_UNREACHABLE',
+      message: /^web1 at /,
+    });
     const asked = links.request(NODE, 'status', {}, { connectWithin: 60_000 });
     await node.start();
     await t.notThrowsAsync(asked);

@@ -116,7 +116,7 @@ export async function nodeSshd(clientPub: string, place?: { host: string; port: 
       return child?.pid ?? 0;
     },
     log: () => log,
-    target: (id) => ({ id, host, port, hostKey: hostKey.line, group: 'site' }),
+    target: (id) => ({ id, name: 'web1', host, port, hostKey: hostKey.line, group: 'site' }),
     async changeHostKey() {
       hostKey = makeHostKey();
       await writeFile(join(ssh, HOST_KEY_FILE), hostKey.file, { mode: 0o600 });

@@ -53,7 +53,7 @@ export async function releasedTarget(
   throw refusal(
     'RELEASE_NOT_LISTED',
     `${JSON.stringify(path.slice(0, 256))} is not among what the fleet or one of its teams has released`,
-    'have the team release it: bootwave team publish',
+    'have the team release it: bootwave team publish TEAM FILE',
   );
 }
 

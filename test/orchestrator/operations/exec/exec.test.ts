@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import type { BootwaveError } from '../../../../base/error.ts';
 import { run } from '../../../../base/run.ts';
 import { ask, socketOf } from '../../../../orchestrator/operations/client.ts';
 import { OperatorRegister } from '../../../../orchestrator/operators/register.ts';
@@ -108,7 +109,11 @@ test.serial(
     }
     for (const node of [other, 'nowhere'])
       await t.throwsAsync(runs(eve, LONG, { node }).over, { code: 'SLICE_NODE' });
-    await t.throwsAsync(runs(eve, LONG, { service: 'db' }).over, { code: 'SIGNER_GRANT_ORDER' });
+    const misnamed = await t.throwsAsync<BootwaveError>(runs(eve, LONG, { service: 'db' }).over, {
+      code: 'SIGNER_GRANT_ORDER',
+    });
+    t.regex(misnamed?.what ?? '', /^the order of node-[0-9a-f]+ does not name db/);
+    t.regex(misnamed?.next ?? '', /look at the name of the service/);
     await t.throwsAsync(runs(eve, LONG, { service: 'shop@other' }).over, { code: 'SERVICE_NAME' });
     for (const command of [[], [''], ['a\0b'], Array(65).fill('x'), ['x'.repeat(8193)]])
       await t.throwsAsync(runs(eve, command).over, { code: 'INPUT_INVALID' });

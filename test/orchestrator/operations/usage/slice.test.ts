@@ -47,7 +47,10 @@ test('an owner sees what their instances use, and their sum; of the nodes and of
   t.false(text.includes('other') || text.includes('bootwave_node_'));
   for (const operation of ['slice top', 'slice metrics'])
     await t.throwsAsync(owner.say(operation, { name: 'other' }), { code: 'OPERATOR_SLICE' });
-  await t.throwsAsync(owner.say('slice top'), { code: 'OPERATOR_SLICE' });
+  await t.throwsAsync(owner.say('slice top'), {
+    code: 'OPERATOR_SLICE',
+    message: /name one of yours: .*slice list/,
+  });
   for (const operation of ['service top', 'metrics', 'node top'])
     await t.throwsAsync(owner.say(operation), { code: 'OPERATOR_ROLE' });
 
