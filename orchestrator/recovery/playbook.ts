@@ -128,8 +128,8 @@ function broken(incident: Incident, facts: Facts): Turn {
   if (incident.step === 'person' || busy !== null || stopped !== null) return STAY;
   if (isBaked) return reinstall(incident, facts, 'it is well from the network, and not from its disk');
   if (isWell || !isDue(incident, now)) return STAY;
-  if ((incident.tries.repeats ?? 0) >= LIMITS.repeats)
-    return to(incident, 'person', `this happened ${LIMITS.repeats + 1} times within a day`);
+  const again = againWhy(incident);
+  if (again !== null) return to(incident, 'person', again);
   const rung = LADDER.find(({ command, tries }) => may(command, facts) && triesOf(incident, command) < tries);
   if (rung !== undefined) return tried(incident, now, rung.command, rung.wait);
   return reinstall(incident, facts, `nothing that was tried has helped${afterText(incident)}`);
@@ -170,10 +170,17 @@ function may(command: Command, { hasBmc, state }: Facts): boolean {
 
 const CLONED = 'nobody can tell from here which of the two machines is the real one';
 
+/** Why a person is asked about trouble that comes again; null: it does not, or people want the incident, knowing of those before. */
+const againWhy = ({ signal, tries }: Pick<Incident, 'signal' | 'tries'>): string | null =>
+  isMeant({ signal }) || (tries.repeats ?? 0) < LIMITS.repeats
+    ? null
+    : `this happened ${LIMITS.repeats + 1} times within a day`;
+
 /** Why no machine is wiped for this incident until a person has said so, whatever else is true; null: it may be. */
 export function forPeopleWhy({ signal, tries }: Pick<Incident, 'signal' | 'tries'>): string | null {
   if (signal === 'cloned') return CLONED;
-  if ((tries.repeats ?? 0) >= LIMITS.repeats) return `this happened ${LIMITS.repeats + 1} times within a day`;
+  const again = againWhy({ signal, tries });
+  if (again !== null) return again;
   if ((tries.returns ?? 0) >= LIMITS.returns) return 'it came back from a wipe, and did the same again';
   return null;
 }

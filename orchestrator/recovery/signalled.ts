@@ -38,7 +38,9 @@ export function signalled(
   const step = asks ? 'person' : road === 'broken' ? 'open' : 'fenced';
   if (known === undefined || isOver(known)) {
     const isSoon = known !== undefined && now - known.at <= SOON;
-    const tries = isSoon ? { repeats: (known.tries.repeats ?? 0) + 1 } : {};
+    // A drill was no trouble.
+    const more = known?.signal === 'drill' ? 0 : 1;
+    const tries = isSoon ? { repeats: (known.tries.repeats ?? 0) + more } : {};
     const number = (known?.number ?? 0) + 1;
     return {
       ...about,

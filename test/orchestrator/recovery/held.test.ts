@@ -2,6 +2,8 @@
 import test from 'ava';
 import { take } from '../../../orchestrator/fleet/outcome.ts';
 import { decideIncident } from '../../../orchestrator/recovery/incidents.ts';
+import { forPeopleWhy } from '../../../orchestrator/recovery/playbook.ts';
+import { signalled } from '../../../orchestrator/recovery/signalled.ts';
 import type { EnrolmentDecision } from '../../../protocol/enrolment/enrolment.ts';
 import type { WipeReport } from '../../../protocol/enrolment/wipe.ts';
 import { certificateFor, enrolment, inventory, macOf, quoted, START } from '../fleet/support.ts';
@@ -53,7 +55,7 @@ test('without the consent of its site a person decides, and nothing is signed', 
 test('it comes before its server has looked at the incident: what people decide gets no order', async (t) => {
   const cases = [
     { signal: 'cloned', tries: {}, why: /which of the two machines/ },
-    { signal: ODD.signal, tries: { repeats: 2 }, why: /3 times within a day/ },
+    { signal: 'measurement', tries: { repeats: 2 }, why: /3 times within a day/ },
     { signal: ODD.signal, tries: { returns: 2 }, why: /came back from a wipe/ },
   ];
   for (const { signal, tries, why } of cases) {
@@ -66,6 +68,17 @@ test('it comes before its server has looked at the incident: what people decide 
     t.regex(held.reason, why);
     t.like(stands(), { step: 'fenced' });
   }
+});
+
+test('a drill, or what people want, goes on after two incidents in a day; and a drill counts as none', (t) => {
+  const known = { number: 2, step: 'ended', signal: 'measurement', tries: { repeats: 1 }, at: 1000 } as never;
+  const about = { node: 'n', name: 'n', site: 's' };
+  const cause = { road: 'compromised', evidence: [], reason: 'x' } as const;
+  const third = (signal: string) => signalled(known, about, { ...cause, signal }, 2000)!;
+  t.regex(forPeopleWhy(third('measurement')) ?? '', /3 times within a day/);
+  for (const signal of ['drill', 'plan', 'operator']) t.is(forPeopleWhy(third(signal)), null, signal);
+  const drilled = { ...third('drill'), step: 'ended', at: 3000 } as never;
+  t.is(signalled(drilled, about, { ...cause, signal: 'measurement' }, 4000)!.tries.repeats, 2);
 });
 
 test('what could not be wiped is said, and a person decides', async (t) => {

@@ -224,6 +224,7 @@ test('silence, illness and missing quotes last until they count; a node that is 
     await watch.look();
     if (minute === 14) t.is(incident(quiet), undefined);
   }
+  await watch.settled();
   t.like(incident(quiet), { road: 'broken', step: 'open', signal: 'silent' });
   t.like(incident(ill), { road: 'broken', signal: 'ill' });
   t.like(incident(mute), { road: 'broken', signal: 'no-quote' });
