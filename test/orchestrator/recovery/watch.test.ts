@@ -12,6 +12,7 @@ import { keepGuard } from '../../../orchestrator/recovery/keep-guard.ts';
 import { Watch } from '../../../orchestrator/recovery/watch.ts';
 import type { HardwareTold } from '../../../protocol/enrolment/heartbeat.ts';
 import { rewriteNode } from '../../attack/redis/server.ts';
+import { until } from '../../support/until.ts';
 import {
   anyImage,
   beatOfBoot,
@@ -221,6 +222,8 @@ test('silence, illness and missing quotes last until they count; a node that is 
     await beat(2, 1, false);
     await beat(3);
     if (minute > 10) await beat(4);
+    // What was not heard yet would be a silence.
+    await until(() => watch.heardAt(mute) === clock.now);
     await watch.look();
     if (minute === 14) t.is(incident(quiet), undefined);
   }
