@@ -31,9 +31,7 @@ async function get(command: Command, { path, ...where }: There, local: string): 
   const to = into?.isDirectory() ? join(local, name) : local;
   // The bytes come from a machine that may lie: they get this name and no other, and only when all of them are there.
   const beside = `${to}.${randomBytes(6).toString('hex')}.tmp`;
-  const file = await open(beside, 'wx', 0o666).catch((cause) => {
-    throw wrong('COPY_LOCAL', messageOf(cause), HERE, 'name a file in a folder here in which you may write');
-  });
+  const file = await open(beside, 'wx', 0o666).catch(unwritable);
   let bytes = 0;
   const output = new Writable({
     write(piece: Buffer, _, done) {
@@ -46,14 +44,7 @@ async function get(command: Command, { path, ...where }: There, local: string): 
     if (told.trim() !== `${bytes}`)
       throw wrong('COPY_CUT', 'not all of it came, or more than there is', HERE, 'try again');
     await file.sync();
-    await rename(beside, to).catch((cause) => {
-      throw wrong(
-        'COPY_LOCAL',
-        messageOf(cause),
-        HERE,
-        'name a file in a folder here in which you may write',
-      );
-    });
+    await rename(beside, to).catch(unwritable);
   } finally {
     await file.close();
     await rm(beside, { force: true });
@@ -92,6 +83,10 @@ async function put(command: Command, local: string, { path, ...where }: There): 
     input.destroy();
   }
   return { to: path, bytes: size };
+}
+
+function unwritable(cause: unknown): never {
+  throw wrong('COPY_LOCAL', messageOf(cause), HERE, 'name a file in a folder here in which you may write');
 }
 
 const HERE = 'nothing was written here';

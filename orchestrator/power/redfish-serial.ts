@@ -2,11 +2,11 @@
  * A machine's serial port by SSH, as its BMC says in Redfish where that is (DSP0268, ComputerSystem, SerialConsole.SSH). SSH has no certificate that
  * a person could have compared: the host key that was shown first is the one that must be shown ever after.
  */
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2, { type Client, type ClientChannel } from 'ssh2';
 import { whyText } from '../../base/error.ts';
+import { sha256 } from '../../formats/digest.ts';
 import { type Access, badLogin, bmcError, LIMITS, type SerialLine, silent } from './bmc.ts';
 
 /** Milliseconds: two questions whether it is still there, of which three without an answer end it; until it has let go of its session. */
@@ -72,7 +72,7 @@ function connected(client: Client, access: Access, port: number, signal: AbortSi
       ...{ host, port, username: user, password, tryKeyboard: true },
       ...{ readyTimeout: 0, keepaliveInterval: ALIVE, keepaliveCountMax: 3 },
       hostVerifier(key: Buffer) {
-        shown = createHash('sha256').update(key).digest('hex');
+        shown = sha256(key).toString('hex');
         return pinned == null || shown === pinned;
       },
     });

@@ -60,7 +60,6 @@ export async function exec({ name, node: word, service, command }: Asked, acting
   };
   const done = await carry({
     ...{ grant, slice: name, still, signal, times: TIMES },
-    // Whose instance it is may have it do to their terminal what they want.
     begin: () => carrying.begin({ node: node.name, service: shown }),
     ask: async (op, args, options) => (await pool.request(node.id, op, args, options)).result,
   });

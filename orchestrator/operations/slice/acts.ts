@@ -184,10 +184,12 @@ export async function show({ name }: Named, { fleet, paths, by }: Acting): Promi
   ]);
   const phase = phaseOf(slice, by.at);
   const files = new HabitFiles(paths.flows);
-  const unusual: ShownSlice['unusual'] = [];
-  for (const { id, name: node } of nodes)
-    unusual.push(...toldOf(await files.read(id), name, by.at).map((one) => ({ node, ...one })));
-  return { ...rest, phase, owners, rollouts, waits, nodes, unusual };
+  const unusual = await Promise.all(
+    nodes.map(async ({ id, name: node }) =>
+      toldOf(await files.read(id), name, by.at).map((one) => ({ node, ...one })),
+    ),
+  );
+  return { ...rest, phase, owners, rollouts, waits, nodes, unusual: unusual.flat() };
 }
 
 /** @throws BootwaveError `SLICE_UNKNOWN`, `SLICE_ENDED`, `SLICE_DATE` */

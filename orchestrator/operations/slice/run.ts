@@ -43,10 +43,9 @@ export async function run(
   const ground = await groundNow(fleet, paths, by.at);
   mustBeTheirs(slice, asked);
   mustFit(slice, asked, ground.facts.takes);
-  const services = asked
-    .map((one) => fullServiceVersion({ name: inSlice(one.name, name), version: one.version }))
-    .sort();
-  const names = asked.map((one) => inSlice(one.name, name));
+  const instances = asked.map((one) => ({ name: inSlice(one.name, name), version: one.version }));
+  const services = instances.map(fullServiceVersion).sort();
+  const names = instances.map((one) => one.name);
   await mustLeaveFrozen(slice, names, acting);
   const edge = { redis: fleet.redis, fleet, paths };
   const next: Slice = { ...slice, services, template: template ?? null, said: slice.epoch + 1 };

@@ -1,6 +1,7 @@
 /** What is read of the disks that an order has wiped, before that: hashes, which somebody who has a copy of the disk can make again. */
 import { createHash } from 'node:crypto';
 import { messageOf, refusal } from '../../../../../base/error.ts';
+import { flat } from '../../../../../base/line.ts';
 import {
   DISK_EVIDENCE_LIMITS,
   type DiskEvidence,
@@ -32,8 +33,7 @@ export async function readEvidence(
 ): Promise<DiskEvidence> {
   const until = now() + READ_TIME[read];
   const report: DiskEvidence = { incident, read, disks: [], missing: [] };
-  const miss = (name: string, why: string) =>
-    report.missing.push(`${name}: ${why}`.replaceAll(/[\p{Cc}\p{Cs}]/gu, ' ').slice(0, 300));
+  const miss = (name: string, why: string) => report.missing.push(flat(`${name}: ${why}`, 300));
   for (const [i, disk] of disks.entries()) {
     const name = lastingName(disk);
     if (i >= DISK_EVIDENCE_LIMITS.disks) {
