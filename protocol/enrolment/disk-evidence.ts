@@ -4,12 +4,10 @@
  * page, and older images do not ask.
  */
 import * as z from 'zod/mini';
-import { BootwaveError } from '../../base/error.ts';
-import { jsonIn } from '../../base/json.ts';
 import { sha256Hex } from '../../formats/digest.ts';
 import { diskNameSchema } from '../order.ts';
-import { base64, count, hex, line } from './fields.ts';
-import { quoteSchema } from './quote.ts';
+import { count, hex, line } from './fields.ts';
+import { quotedReport } from './quoted-report.ts';
 
 /** `heads`: tables, beginnings and ends of partitions, LUKS headers, and blocks all over the disk. `all`: every byte. */
 export const DISK_READS = ['heads', 'all'] as const;
@@ -58,30 +56,13 @@ export type DiskEvidence = z.infer<typeof reportSchema>;
 export const diskAskRequest = z.strictObject({ session: hex(16) });
 /** Null: nobody wants it. */
 export const diskAskReply = z.object({ read: z.nullable(z.enum(DISK_READS)) });
-export const diskEvidenceRequest = z.strictObject({
-  session: hex(16),
-  /** TPM2B_PUBLIC of the attestation key that the machine enrolled with, base64. */
-  ak: base64(2048),
-  /** JSON, byte for byte as it was quoted. */
-  report: z.string().check(z.maxLength(DISK_EVIDENCE_LIMITS.report)),
-  quote: quoteSchema,
+const shown = quotedReport(reportSchema, {
+  ...{ most: DISK_EVIDENCE_LIMITS.report, code: 'DISK_EVIDENCE', unchanged: 'nothing of it was kept' },
+  what: 'what the machine shows of its disks is no report',
 });
+export const diskEvidenceRequest = shown.request;
 export type DiskEvidenceRequest = z.infer<typeof diskEvidenceRequest>;
 export const diskEvidenceReply = z.object({});
 
 /** @throws BootwaveError `DISK_EVIDENCE` */
-export function writeDiskEvidence(report: DiskEvidence): string {
-  const text = JSON.stringify(reportSchema.parse(report));
-  if (text.length <= DISK_EVIDENCE_LIMITS.report) return text;
-  throw refusal(`a report of ${text.length} characters`);
-}
-
-/** @throws BootwaveError `DISK_EVIDENCE` */
-export function readDiskEvidence(text: string): DiskEvidence {
-  const parsed = reportSchema.safeParse(jsonIn(text));
-  if (parsed.success) return parsed.data;
-  throw refusal('what the machine shows of its disks is no report');
-}
-
-const refusal = (what: string) =>
-  new BootwaveError({ code: 'DISK_EVIDENCE', what, unchanged: 'nothing of it was kept' });
+export const { write: writeDiskEvidence, read: readDiskEvidence } = shown;

@@ -4,12 +4,10 @@
  * (image/agent/root/disk/wipe/).
  */
 import * as z from 'zod/mini';
-import { BootwaveError } from '../../base/error.ts';
-import { jsonIn } from '../../base/json.ts';
 import { diskNameSchema } from '../order.ts';
-import { base64, hex } from './fields.ts';
+import { hex } from './fields.ts';
 import { nonceReply } from './heartbeat.ts';
-import { quoteSchema } from './quote.ts';
+import { quotedReport } from './quoted-report.ts';
 
 export const WIPE_LIMITS = {
   /** Characters of a report. */
@@ -35,30 +33,13 @@ export type WipeReport = z.infer<typeof reportSchema>;
 
 export const wipeNonceRequest = z.strictObject({ session: hex(16) });
 export const wipeNonceReply = nonceReply;
-export const wipedRequest = z.strictObject({
-  session: hex(16),
-  /** TPM2B_PUBLIC of the attestation key that the machine enrolled with, base64. */
-  ak: base64(2048),
-  /** JSON, byte for byte as it was quoted. */
-  report: z.string().check(z.maxLength(WIPE_LIMITS.report)),
-  quote: quoteSchema,
+const said = quotedReport(reportSchema, {
+  ...{ most: WIPE_LIMITS.report, code: 'WIPE_REPORT', unchanged: 'the machine stays held' },
+  what: 'what the machine says of its disks is no report',
 });
+export const wipedRequest = said.request;
 export type WipedRequest = z.infer<typeof wipedRequest>;
 export const wipedReply = z.object({});
 
 /** @throws BootwaveError `WIPE_REPORT` */
-export function writeReport(report: WipeReport): string {
-  const text = JSON.stringify(reportSchema.parse(report));
-  if (text.length <= WIPE_LIMITS.report) return text;
-  throw refusal(`a report of ${text.length} characters`);
-}
-
-/** @throws BootwaveError `WIPE_REPORT` */
-export function readReport(text: string): WipeReport {
-  const parsed = reportSchema.safeParse(jsonIn(text));
-  if (parsed.success) return parsed.data;
-  throw refusal('what the machine says of its disks is no report');
-}
-
-const refusal = (what: string) =>
-  new BootwaveError({ code: 'WIPE_REPORT', what, unchanged: 'the machine stays held' });
+export const { write: writeReport, read: readReport } = said;
