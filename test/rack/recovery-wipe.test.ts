@@ -8,7 +8,7 @@ import { untilIncident } from '../support/incident.ts';
 import { found, plant } from '../support/planted.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
-import { approve, askInstall, installed } from '../support/rollout.ts';
+import { approveAndInstall } from '../support/rollout.ts';
 import { stateUuid } from '../support/state-disk.ts';
 
 const NODE = 'held';
@@ -24,9 +24,7 @@ rackFor(
     rack = made;
     await rack.startServer();
     await rack.lab.powerOn(NODE);
-    await approve(rack, NODE);
-    await askInstall(rack, NODE);
-    await installed(rack, NODE);
+    await approveAndInstall(rack, NODE);
   },
   { minutes: 120 },
 );

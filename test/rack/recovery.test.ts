@@ -19,7 +19,7 @@ import { untilIncident } from '../support/incident.ts';
 import { found, plant } from '../support/planted.ts';
 import { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
-import { approve, askInstall, ended, installed, startRollout } from '../support/rollout.ts';
+import { approveAndInstall, ended, startRollout } from '../support/rollout.ts';
 import { fetched, release } from '../support/services.ts';
 
 const NODE = 'owned';
@@ -60,9 +60,7 @@ async function ready(): Promise<void> {
   await rack.startServer(['--attest-every', '1']);
   const began = performance.now();
   await rack.lab.powerOn(NODE);
-  await approve(rack, NODE);
-  await askInstall(rack, NODE);
-  await installed(rack, NODE);
+  await approveAndInstall(rack, NODE);
   newcomer = seconds(began);
   const bundle = await makeBundle(await mkdtemp(join(rack.paths.root, 'services-')));
   await release(rack, bundle, 'book:1', BOOK, {

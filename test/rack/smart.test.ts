@@ -3,7 +3,7 @@ import test from 'ava';
 import { untilIncident } from '../support/incident.ts';
 import type { Rack } from '../support/rack.ts';
 import { rackFor } from '../support/rack-for.ts';
-import { approve, askInstall, installed } from '../support/rollout.ts';
+import { approveAndInstall } from '../support/rollout.ts';
 import { shownBy } from '../support/services.ts';
 
 const NODE = 'nvme';
@@ -20,9 +20,7 @@ rackFor(
     rack = made;
     await rack.startServer();
     await rack.lab.powerOn(NODE);
-    await approve(rack, NODE);
-    await askInstall(rack, NODE);
-    await installed(rack, NODE);
+    await approveAndInstall(rack, NODE);
   },
   { minutes: 60 },
 );

@@ -3,17 +3,11 @@
 import { join } from 'node:path';
 import { copyVariables } from '../../lab/variables.ts';
 import { Rack } from './rack.ts';
-import { approve, askInstall, installed } from './rollout.ts';
+import { approveAndInstall } from './rollout.ts';
 
 /** As `snapshot` knows it. */
 export const INSTALLED = 'installed';
 export const NODES = ['canary', 'second', 'third'] as const;
-
-async function finish(rack: Rack, node: string): Promise<void> {
-  await approve(rack, node);
-  await askInstall(rack, node);
-  await installed(rack, node);
-}
 
 export async function installedRack(): Promise<Rack> {
   const rack = await Rack.make(INSTALLED, [
@@ -27,7 +21,7 @@ export async function installedRack(): Promise<Rack> {
     await rack.lab.powerOn(canary);
     const ready: Promise<void>[] = [];
     const begin = (node: string) => {
-      const done = finish(rack, node);
+      const done = approveAndInstall(rack, node);
       // One that fails early is heard of when all are waited for.
       done.catch(() => {});
       ready.push(done);

@@ -37,6 +37,13 @@ export function installed(rack: Rack, node: string): Promise<NodeRecord> {
   return rack.until(node, (record) => record.state === 'healthy' && record.installedAt !== null, 20 * MINUTE);
 }
 
+/** Of a machine that has power and is a stranger: at the end it is a member that runs from its disk. */
+export async function approveAndInstall(rack: Rack, node: string): Promise<void> {
+  await approve(rack, node);
+  await askInstall(rack, node);
+  await installed(rack, node);
+}
+
 /** @returns the rollout's id */
 export async function startRollout(rack: Rack, spec: object): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'bootwave-spec-'));

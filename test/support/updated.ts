@@ -1,7 +1,7 @@
 /** One node that was installed by network boot and has taken a first rollout: where a bad one begins. */
 import { publish } from '../../lab/bad-image.ts';
 import { Rack } from './rack.ts';
-import { approve, askInstall, ended, installed, startRollout } from './rollout.ts';
+import { approveAndInstall, ended, startRollout } from './rollout.ts';
 
 /** As `snapshot` knows it. */
 export const UPDATED = 'updated';
@@ -14,9 +14,7 @@ export async function updatedRack(): Promise<Rack> {
   try {
     await rack.startServer();
     await rack.lab.powerOn(NODE);
-    await approve(rack, NODE);
-    await askInstall(rack, NODE);
-    await installed(rack, NODE);
+    await approveAndInstall(rack, NODE);
     await publish(rack.paths, GOOD, 'probe');
     const { rollout } = await ended(rack, await startRollout(rack, { image: GOOD, nodes: { all: true } }));
     if (rollout.state !== 'done') throw new Error(`the rollout of ${GOOD}: ${rollout.why}`);

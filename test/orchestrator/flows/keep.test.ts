@@ -2,7 +2,7 @@
 
 import test from 'ava';
 import { refusal } from '../../../base/error.ts';
-import { dataPaths } from '../../../base/paths.ts';
+import { type DataPaths, dataPaths } from '../../../base/paths.ts';
 import { HabitFiles } from '../../../orchestrator/flows/habit-files.ts';
 import { startFlowKeeper } from '../../../orchestrator/flows/keep.ts';
 import { HabitKeeper } from '../../../orchestrator/flows/keep-habits.ts';
@@ -22,6 +22,14 @@ import { POOL } from '../rollout/run/times.ts';
 
 const TIMES = { look: 50, every: 500, rate: 50 };
 
+function keeps(
+  { flows }: DataPaths,
+  parts: Pick<Parameters<typeof startFlowKeeper>[0], 'fleet' | 'pool' | 'store' | 'signal'>,
+): Promise<void> {
+  const habits = new HabitKeeper({ fleet: parts.fleet, files: new HabitFiles(flows), log: silent });
+  return startFlowKeeper({ ...parts, habits, log: silent, times: TIMES });
+}
+
 test('over the real wire: which service it was, how much, and nothing of the others', async (t) => {
   const paths = dataPaths(await scratch(t));
   const { fleet, sim, nodes, clientKey } = await benchFor(t, { count: 2 });
@@ -36,16 +44,7 @@ test('over the real wire: which service it was, how much, and nothing of the oth
     signal: stop.signal,
   });
   const store = new FlowStore(paths.flows);
-  const habits = new HabitKeeper({ fleet, files: new HabitFiles(paths.flows), log: silent });
-  const kept = startFlowKeeper({
-    fleet,
-    pool,
-    store,
-    habits,
-    log: silent,
-    signal: stop.signal,
-    times: TIMES,
-  });
+  const kept = keeps(paths, { fleet, pool, store, signal: stop.signal });
   const ask = (from: string, more = {}) =>
     who({ from, within: 60, ...more }, {
       fleet,
@@ -89,17 +88,8 @@ test('what is kept is said to the node, before the next is asked for; who repeat
   };
   const stop = new AbortController();
   const store = new FlowStore(paths.flows);
-  const habits = new HabitKeeper({ fleet, files: new HabitFiles(paths.flows), log: silent });
   const pool: RoundOptions['pool'] = { request: request as never, helloOf: () => null };
-  const kept = startFlowKeeper({
-    fleet,
-    pool,
-    store,
-    habits,
-    log: silent,
-    signal: stop.signal,
-    times: TIMES,
-  });
+  const kept = keeps(paths, { fleet, pool, store, signal: stop.signal });
   await until(() => (asked.get(fine)?.length ?? 0) >= 3 && (asked.get(same)?.length ?? 0) >= 4);
   stop.abort();
   await kept;
