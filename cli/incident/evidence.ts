@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import * as incident from '../../orchestrator/operations/incident/declared.ts';
 import type { Evidence } from '../../orchestrator/operations/incident/evidence.ts';
+import { DISK_READS, type DiskRead } from '../../protocol/enrolment/disk-evidence.ts';
 import { print, table } from '../context.ts';
 import { call } from '../operate.ts';
 import { collect, commandFor, type Json } from '../option.ts';
@@ -39,7 +40,7 @@ export function register(group: Command): void {
       new Option(
         '--before-wipe <what>',
         'have a fenced machine read its disks before it wipes them: tables, beginnings of partitions and some blocks (heads), or every byte (all)',
-      ).choices(['heads', 'all']),
+      ).choices(DISK_READS),
     )
     .action(
       async (
@@ -49,7 +50,7 @@ export function register(group: Command): void {
           hash = [],
           beforeWipe,
           json,
-        }: Json & { reason: string; hash?: string[]; beforeWipe?: 'heads' | 'all' },
+        }: Json & { reason: string; hash?: string[]; beforeWipe?: DiskRead },
         command: Command,
       ) => {
         const one = await call(command, incident.collect, { node, reason, disks: hash, beforeWipe });

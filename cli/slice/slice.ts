@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { defined } from '../../base/defined.ts';
 import type { Share, Where } from '../../orchestrator/fleet/decisions/slices.ts';
 import * as slice from '../../orchestrator/operations/slice/declared.ts';
+import { MOST_NODES } from '../../protocol/service/growth.ts';
 import { print } from '../context.ts';
 import { sliceLogs } from '../log/logs.ts';
 import { call } from '../operate.ts';
@@ -28,8 +29,8 @@ type Selecting = Json & {
 
 const selecting = (command: Command): Command =>
   command
-    .option('--count <n>', 'how many nodes', whole(1, 500))
-    .option('--per-site <n>', 'at most so many at one site', whole(1, 500))
+    .option('--count <n>', 'how many nodes', whole(1, MOST_NODES))
+    .option('--per-site <n>', 'at most so many at one site', whole(1, MOST_NODES))
     .option('--site <sites...>', 'only at these')
     .option('--rack <racks...>', 'only in these')
     .option('--role <roles...>', 'only nodes of these roles')
@@ -46,7 +47,7 @@ export function register(group: Command): void {
   selecting(commandFor(group, slice.create, '<name>'))
     .option('--team <owner>', 'owner whose services it may run; may be given again', collect)
     .option('--hours <n>', 'of each week for which more may be reserved; without it 24', whole(0, 168))
-    .option('--grow <n>', 'up to so many nodes, when an instance of it asks', whole(1, 500))
+    .option('--grow <n>', 'up to so many nodes, when an instance of it asks', whole(1, MOST_NODES))
     .requiredOption('--until <date>', 'when it ends, as 2026-01-31, or 30d from now', until)
     .option(...WHY)
     .action(async (name: string, options: Selecting & Creating, command: Command) => {
